@@ -1,0 +1,41 @@
+/** Keeps trouble of tracing away from the application: user callbacks run guarded, each kind of failure is logged once and then counted. */
+import { Logger } from '@nestjs/common';
+import { messages } from '../tracing.messages.js';
+
+const logger = new Logger('Tracing');
+const counts = new Map<string, number>();
+
+/** Logs the first trouble of a kind through Nest's Logger and counts the others. Never throws. */
+export function reportTrouble(kind: string, message: string, error?: unknown): void {
+  const seen = counts.get(kind) ?? 0;
+  counts.set(kind, seen + 1);
+  if (seen > 0) return;
+  try {
+    logger.warn(error === undefined ? message : `${message} (${describe(error)})`);
+  } catch {
+    // A logger that throws must not take the request down.
+  }
+}
+
+/** How often trouble of a kind has been reported in this process. */
+export function troubleCount(kind: string): number {
+  return counts.get(kind) ?? 0;
+}
+
+/** Runs a user's callback; when it throws, reports `option` once and returns `fallback`. */
+export function guarded<T>(option: string, callback: () => T, fallback: T): T {
+  try {
+    return callback();
+  } catch (error) {
+    reportTrouble(`callback:${option}`, messages.callbackFailed(option), error);
+    return fallback;
+  }
+}
+
+function describe(error: unknown): string {
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  } catch {
+    return 'an error that cannot be printed';
+  }
+}

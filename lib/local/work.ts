@@ -1,0 +1,62 @@
+/** What is being worked on: the unit of work in the active context, the application it belongs to, and whether it is traced at all. */
+import { type Context, context, createContextKey, ROOT_CONTEXT, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
+import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing.options.js';
+
+/** One running application as the rest of the library sees it. @internal */
+export interface TracingApplication {
+  /** Of the provider in force. */
+  readonly tracer: Tracer;
+  /** Reads and writes the headers of every carrier. */
+  readonly propagator: TextMapPropagator;
+  readonly inbound: ResolvedInboundOptions;
+  readonly outbound: ResolvedOutboundOptions;
+  readonly logs: boolean;
+  /**
+   * Foresees the sampler's decision for a span started next in `parent`, so that nothing is computed for one that will not record.
+   * `undefined` where only the sampler knows.
+   */
+  willRecord(parent: Context): boolean | undefined;
+}
+
+/** A unit of work: a request, a message, a root span; it travels in the context. @internal */
+export interface Work {
+  readonly application: TracingApplication;
+  /** Set where the work is not traced: the context (the caller's, as far as it is trusted) that outgoing calls pass on instead. */
+  relay?: Context | undefined;
+}
+
+const WORK = createContextKey('nestjs-tracing/work');
+
+/** The unit of work in `ctx`. @internal */
+export function workIn(ctx: Context = context.active()): Work | undefined {
+  return ctx.getValue(WORK) as Work | undefined;
+}
+
+/** `ctx` carrying `work`. @internal */
+export function withWork(ctx: Context, work: Work): Context {
+  return ctx.setValue(WORK, work);
+}
+
+/** A context without parent that belongs to `application`. @internal */
+export function rootContextOf(application: TracingApplication): Context {
+  return withWork(ROOT_CONTEXT, { application });
+}
+
+const LIVE = Symbol.for('nestjs-tracing/applications');
+const live: TracingApplication[] = ((globalThis as { [LIVE]?: TracingApplication[] })[LIVE] ??= []);
+
+/** The application that spans opened in `ctx` belong to: that of the work in `ctx`, else the oldest one alive. @internal */
+export function applicationIn(ctx: Context = context.active()): TracingApplication | undefined {
+  return workIn(ctx)?.application ?? live[0];
+}
+
+/** From now on work outside any request may belong to `application`. @internal */
+export function enlist(application: TracingApplication): void {
+  live.push(application);
+}
+
+/** Ends what {@link enlist} began. @internal */
+export function discharge(application: TracingApplication): void {
+  const index = live.indexOf(application);
+  if (index >= 0) live.splice(index, 1);
+}

@@ -1,0 +1,19 @@
+/** Every sentence this library throws or logs: subject, observed value in quotes, what happens instead, how to fix it. */
+
+const show = (value: unknown): string => {
+  if (typeof value === 'string') return `"${value.length > 80 ? `${value.slice(0, 80)}…` : value}"`;
+  if (typeof value === 'function') return `function "${value.name || 'anonymous'}"`;
+  if (typeof value === 'object' && value !== null) return `an object of ${value.constructor?.name ?? 'no class'}`;
+  return `"${String(value)}"`;
+};
+
+export const messages = {
+  invalidOption: (path: string, value: unknown, expected: string) =>
+    `TracingModule option "${path}" is ${show(value)}; expected ${expected}.`,
+  unknownOption: (path: string, known: readonly string[]) =>
+    `TracingModule option "${path}" does not exist; known names: ${known.join(', ')}.`,
+  invalidEnvironment: (name: string, value: string, expected: string, used: string) =>
+    `Environment variable ${name} is ${show(value)}; expected ${expected}. Going on with ${used}.`,
+  callbackFailed: (option: string) =>
+    `The callback "${option}" threw; its result is ignored and the application goes on. Further failures of it are counted, not logged.`,
+};
