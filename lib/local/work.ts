@@ -1,5 +1,5 @@
 /** What is being worked on: the unit of work in the active context, the application it belongs to, and whether it is traced at all. */
-import { type Context, context, createContextKey, ROOT_CONTEXT, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
+import { type Context, context, createContextKey, ROOT_CONTEXT, type Span, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
 import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing.options.js';
 
 /** One running application as the rest of the library sees it. @internal */
@@ -12,10 +12,10 @@ export interface TracingApplication {
   readonly outbound: ResolvedOutboundOptions;
   readonly logs: boolean;
   /**
-   * Foresees the sampler's decision for a span started next in `parent`, so that nothing is computed for one that will not record.
-   * `undefined` where only the sampler knows.
+   * The span to use where the sampler is known to refuse whatever is started next in `parent`: it has ids, propagates "not sampled" and
+   * records nothing, so nothing need be computed for it. `undefined` where the span may record: start it on the tracer.
    */
-  willRecord(parent: Context): boolean | undefined;
+  unsampledSpan(parent: Context): Span | undefined;
 }
 
 /** A unit of work: a request, a message, a root span; it travels in the context. @internal */
@@ -35,6 +35,13 @@ export function workIn(ctx: Context = context.active()): Work | undefined {
 /** `ctx` carrying `work`. @internal */
 export function withWork(ctx: Context, work: Work): Context {
   return ctx.setValue(WORK, work);
+}
+
+const SUPPRESSED = createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
+
+/** Whether `ctx` forbids any span, as OpenTelemetry's `suppressTracing` does around exporters' own calls. @internal */
+export function isSuppressed(ctx: Context): boolean {
+  return ctx.getValue(SUPPRESSED) === true;
 }
 
 /** A context without parent that belongs to `application`. @internal */
