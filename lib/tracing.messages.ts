@@ -16,4 +16,9 @@ export const messages = {
     `Environment variable ${name} is ${show(value)}; expected ${expected}. Going on with ${used}.`,
   callbackFailed: (option: string) =>
     `The callback "${option}" threw; its result is ignored and the application goes on. Further failures of it are counted, not logged.`,
+  requestNotTraced: () => 'A request could not be traced and goes on without a span.',
+  importedWithoutForRoot: () =>
+    'TracingModule is imported without options provider; write "TracingModule.forRoot()" in the root module. The module is global: other modules need not import it.',
+  asyncOptionsAmbiguous: (count: number) =>
+    `TracingModule.forRootAsync() got ${count} of "useFactory", "useClass" and "useExisting"; give exactly one of them.`,
 };

@@ -40,7 +40,7 @@ export interface InboundOptions {
   readonly captureResponseHeaders?: readonly string[];
   /** Query keys whose values are replaced by `REDACTED`; replaces the default list. @default the list of the semantic conventions */
   readonly redactQueryKeys?: readonly string[];
-  /** Whether `Forwarded` and `X-Forwarded-*` decide client, host and scheme; only behind a proxy that sets them. @default false */
+  /** Whether `Forwarded` and `X-Forwarded-*` name client, host and scheme, as the conventions want it. @default true */
   readonly trustForwardedHeaders?: boolean;
   /** Response header that carries the trace id: `true` for `x-trace-id`, or a name. @default false */
   readonly responseHeader?: boolean | string;

@@ -33,6 +33,11 @@ export function recordException(span: Span, thrown: unknown): void {
   if (span.isRecording()) span.addEvent('exception', exceptionAttributes(thrown));
 }
 
+/** Adds the `exception` event with the moment of the throw, in milliseconds since the epoch. */
+export function recordExceptionAt(span: Span, thrown: unknown, epochMs: number): void {
+  if (span.isRecording()) span.addEvent('exception', exceptionAttributes(thrown), epochMs);
+}
+
 /** Marks a span failed by what was thrown: `error.type`, status `ERROR` with its message, and the exception event. */
 export function recordFailure(span: Span, thrown: unknown): void {
   if (!span.isRecording()) return;

@@ -4,6 +4,8 @@ import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing
 
 /** One running application as the rest of the library sees it. @internal */
 export interface TracingApplication {
+  /** False: no span is ever made; a caller's context still reaches outgoing calls. */
+  readonly isEnabled: boolean;
   /** Of the provider in force. */
   readonly tracer: Tracer;
   /** Reads and writes the headers of every carrier. */
@@ -42,6 +44,11 @@ const SUPPRESSED = createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRAC
 /** Whether `ctx` forbids any span, as OpenTelemetry's `suppressTracing` does around exporters' own calls. @internal */
 export function isSuppressed(ctx: Context): boolean {
   return ctx.getValue(SUPPRESSED) === true;
+}
+
+/** `ctx` in which nobody, OpenTelemetry's own instrumentations included, makes a span. @internal */
+export function suppressed(ctx: Context): Context {
+  return ctx.setValue(SUPPRESSED, true);
 }
 
 /** A context without parent that belongs to `application`. @internal */

@@ -1,0 +1,81 @@
+/** Controller methods as the requests' own witnesses: each tells its request who serves it and what it threw, and is otherwise unchanged. */
+import { context } from '@opentelemetry/api';
+import { isObservable, tap } from 'rxjs';
+import { hasSpanAttributes, recordSpanAttributes } from '../local/span-attribute.decorator.js';
+import { isNoSpan } from '../local/no-span.decorator.js';
+import { suppressed, workIn } from '../local/work.js';
+import { wrapMethod } from '../local/wrap-method.js';
+import { ServerRequest } from './server-request.js';
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+interface RouteHandler {
+  readonly method: string;
+  readonly callback: Method;
+}
+
+/** The route handlers of a controller, inherited ones included. */
+export function controllerHandlers(controller: Function): RouteHandler[] {
+  const handlers = new Map<string, RouteHandler>();
+  for (let prototype = controller.prototype as object | null; prototype && prototype !== Object.prototype; prototype = Object.getPrototypeOf(prototype) as object | null) {
+    for (const method of Object.getOwnPropertyNames(prototype)) {
+      const callback: unknown = Object.getOwnPropertyDescriptor(prototype, method)?.value;
+      if (typeof callback !== 'function' || method === 'constructor' || handlers.has(method)) continue;
+      if (Reflect.hasMetadata('path', callback)) handlers.set(method, { method, callback: callback as Method });
+    }
+  }
+  return [...handlers.values()];
+}
+
+/** Puts a witness around each route handler of a controller; returns what takes them out again. */
+export function witnessHandlers(controller: Function): () => void {
+  const prototype = controller.prototype as Record<string, unknown>;
+  const undo: (() => void)[] = [];
+  for (const { method, callback } of controllerHandlers(controller)) {
+    if (witnesses.has(callback)) continue;
+    const own = Object.getOwnPropertyDescriptor(prototype, method);
+    const witness = wrapMethod(callback, witnessing(controller, method, callback));
+    witnesses.add(witness);
+    Object.defineProperty(prototype, method, { value: witness, writable: true, configurable: true, enumerable: own?.enumerable ?? false });
+    undo.push(() => {
+      if (Object.getOwnPropertyDescriptor(prototype, method)?.value !== witness) return;
+      if (own === undefined) delete prototype[method];
+      else Object.defineProperty(prototype, method, own);
+    });
+  }
+  return () => {
+    for (const step of undo) step();
+  };
+}
+
+const witnesses = new WeakSet<Function>();
+
+function witnessing(controller: Function, method: string, callback: Method): Method {
+  const isUntraced = isNoSpan(controller, method);
+  const hasAttributes = hasSpanAttributes(controller.prototype as object, method);
+  return function (this: unknown, ...args: unknown[]): unknown {
+    const request = workIn();
+    if (!(request instanceof ServerRequest)) return callback.apply(this, args);
+    if (isUntraced) {
+      request.abandon();
+      return context.with(suppressed(context.active()), () => callback.apply(this, args));
+    }
+    request.handledBy(controller.name, method);
+    if (hasAttributes) recordSpanAttributes(request.span, controller.prototype as object, method, args);
+    return witnessed(request, () => callback.apply(this, args));
+  };
+}
+
+/** A filter on the handler may hide what it threw from the observer of exceptions; here it is always seen. */
+function witnessed(request: ServerRequest, call: () => unknown): unknown {
+  const note = (thrown: unknown): void => request.threw(thrown);
+  try {
+    const result = call();
+    if (result instanceof Promise) result.then(undefined, note);
+    else if (isObservable(result)) return result.pipe(tap({ error: note }));
+    return result;
+  } catch (thrown) {
+    note(thrown);
+    throw thrown;
+  }
+}

@@ -1,0 +1,161 @@
+/** Where HTTP requests enter: hooks into the server, the request hook and the route hook of one Nest application's HTTP adapter. */
+import type { EventEmitter } from 'node:events';
+import { context, createContextKey, type Span, trace } from '@opentelemetry/api';
+import type { AbstractHttpAdapter } from '@nestjs/core';
+import { reportTrouble } from '../local/trouble.js';
+import { isSuppressed, type TracingApplication, workIn, withWork } from '../local/work.js';
+import { messages } from '../tracing.messages.js';
+import type { HandlerTable } from './handler-table.js';
+import { type IncomingMessage, openServerRequest, type OutgoingMessage, ServerRequest } from './server-request.js';
+import type { InboundRequest } from '../tracing.options.js';
+
+type RequestHook = (request: unknown, response: unknown, done: (error?: unknown) => void) => unknown;
+type RouteHook = (method: number, path: string) => void;
+
+/** The hook slots of Nest's adapters (since 11.1.4); each holds one function. */
+interface HookSlots {
+  onRequestHook?: RequestHook;
+  setOnRequestHook?(hook: RequestHook | undefined): void;
+  getOnRouteTriggered?(): RouteHook | undefined;
+  setOnRouteTriggered?(hook: RouteHook | undefined): void;
+}
+
+const TRACED_SERVER = Symbol.for('nestjs-tracing/server');
+const RPC_METADATA = createContextKey('OpenTelemetry SDK Context Key RPC_METADATA');
+const SERVER_KIND = 1;
+
+/** Traces what enters through one HTTP adapter; everything it sets is chained to what was there and can be undone. */
+export class HttpServerTracing {
+  private readonly open = new Set<ServerRequest>();
+  private readonly undo: (() => void)[] = [];
+  private isClosed = false;
+
+  constructor(
+    private readonly application: TracingApplication,
+    private readonly isIgnored: (request: InboundRequest) => boolean,
+    private readonly handlers: HandlerTable,
+  ) {}
+
+  /** Before routes are registered: Nest takes its copy of the hooks then. */
+  hookAdapter(adapter: AbstractHttpAdapter): void {
+    const slots = adapter as unknown as HookSlots;
+    if (typeof slots.setOnRequestHook === 'function') {
+      const previous = slots.onRequestHook;
+      const hook: RequestHook = (request, response, done) =>
+        this.enterHook(request, response, previous === undefined ? done : () => previous.call(adapter, request, response, done));
+      slots.setOnRequestHook(hook);
+      this.undo.push(() => {
+        if (slots.onRequestHook === hook) slots.setOnRequestHook?.(previous);
+      });
+    }
+    if (typeof slots.setOnRouteTriggered === 'function') {
+      const previous = slots.getOnRouteTriggered?.();
+      const hook: RouteHook = (method, path) => {
+        this.route(method, path);
+        previous?.(method, path);
+      };
+      slots.setOnRouteTriggered(hook);
+      this.undo.push(() => {
+        if (slots.getOnRouteTriggered?.() === hook) slots.setOnRouteTriggered?.(previous);
+      });
+    }
+  }
+
+  /** Before the server listens: the `request` event is the earliest moment of a request. */
+  hookServer(server: (EventEmitter & { [TRACED_SERVER]?: true }) | undefined): void {
+    if (server === undefined || server === null || typeof server.emit !== 'function' || server[TRACED_SERVER]) return;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- kept to be called on the server it came from
+    const { emit } = server;
+    const hadOwnEmit = Object.hasOwn(server, 'emit');
+    const enter = this.enterServer.bind(this);
+    const tracedEmit = function (this: EventEmitter, event: string | symbol, ...args: unknown[]): boolean {
+      if (event !== 'request') return emit.call(this, event, ...args);
+      return enter(this, emit, args[0] as IncomingMessage, args[1] as OutgoingMessage);
+    };
+    server.emit = tracedEmit;
+    server[TRACED_SERVER] = true;
+    this.undo.push(() => {
+      delete server[TRACED_SERVER];
+      if (server.emit !== tracedEmit) return;
+      if (hadOwnEmit) server.emit = emit;
+      else delete (server as { emit?: unknown }).emit;
+    });
+  }
+
+  /** Ends the spans of requests that are still open and takes every hook out again. */
+  close(): void {
+    this.isClosed = true;
+    for (const request of [...this.open]) request.close();
+    for (const step of this.undo.splice(0).reverse()) step();
+  }
+
+  private enterServer(server: EventEmitter, emit: EventEmitter['emit'], request: IncomingMessage, response: OutgoingMessage): boolean {
+    if (this.isClosed || isInstrumented(server)) return emit.call(server, 'request', request, response);
+    const ctx = this.openRequest(request, response);
+    return ctx === undefined
+      ? emit.call(server, 'request', request, response)
+      : context.with(ctx, () => emit.call(server, 'request', request, response));
+  }
+
+  /** Requests that reached the framework without the server above: injected ones, other servers, other instrumentations. */
+  private enterHook(adapterRequest: unknown, adapterResponse: unknown, done: () => unknown): unknown {
+    if (this.isClosed || workIn()?.application === this.application) return done();
+    const request = rawOf<IncomingMessage>(adapterRequest);
+    const response = rawOf<OutgoingMessage>(adapterResponse);
+    const active = context.active();
+    const foreign = foreignServerSpan();
+    if (foreign !== undefined) {
+      const serverRequest = new ServerRequest(this.application, foreign, active, request, response, 'foreign', this.open);
+      response.on('finish', () => serverRequest.close(true));
+      return context.with(withWork(active, serverRequest), done);
+    }
+    if (isSuppressed(active)) return done();
+    const ctx = this.openRequest(request, response);
+    if (ctx === undefined) return done();
+    const opened = workIn(ctx);
+    // Injected responses never report writableFinished; 'finish' tells that they are complete.
+    if (opened instanceof ServerRequest) response.on('finish', () => opened.close(true));
+    return context.with(ctx, done);
+  }
+
+  private openRequest(request: IncomingMessage, response: OutgoingMessage) {
+    try {
+      return openServerRequest(this.application, request, response, this.isIgnored, this.open);
+    } catch (error) {
+      reportTrouble('inbound.http', messages.requestNotTraced(), error);
+      return undefined;
+    }
+  }
+
+  private route(requestMethod: number, path: string): void {
+    const work = workIn();
+    if (!(work instanceof ServerRequest) || work.relay !== undefined) return;
+    const handler = this.handlers.find(requestMethod, path);
+    if (handler?.isUntraced) return work.abandon();
+    work.routed(path);
+    const metadata = context.active().getValue(RPC_METADATA) as { route?: string } | undefined;
+    if (metadata !== undefined) metadata.route = path;
+    if (handler !== undefined) work.handledBy(handler.className, handler.method);
+  }
+}
+
+/** Whether OpenTelemetry's instrumentation-http will open the span inside the original `emit`. */
+function isInstrumented(server: EventEmitter): boolean {
+  const prototype = Object.getPrototypeOf(server) as { emit?: { __wrapped?: boolean } } | null;
+  return prototype?.emit?.__wrapped === true;
+}
+
+/** The server span another instrumentation has opened for this request. */
+function foreignServerSpan(): Span | undefined {
+  const ctx = context.active();
+  const metadata = ctx.getValue(RPC_METADATA) as { span?: Span } | undefined;
+  if (metadata?.span !== undefined) return metadata.span;
+  const span = trace.getSpan(ctx) as (Span & { kind?: number }) | undefined;
+  return span?.kind === SERVER_KIND && span.isRecording() ? span : undefined;
+}
+
+/** Fastify hands over its own request and reply; the ones of Node are in `raw`. */
+function rawOf<T>(value: unknown): T {
+  return ((value as { raw?: T }).raw ?? value) as T;
+}
+

@@ -1,0 +1,191 @@
+/** One HTTP request from its arrival to the close of its response: opens its SERVER span, completes it as things become known, ends it once. */
+import { type Context, type Link, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { codeAttributes } from '../conventions/code.js';
+import { errorType, exceptionMessage, recordExceptionAt } from '../conventions/failure.js';
+import {
+  routeAttributes,
+  type ServerMessage,
+  serverRequestAttributes,
+  serverResponseAttributes,
+  serverSpanName,
+} from '../conventions/http-server.js';
+import { guarded } from '../local/trouble.js';
+import { suppressed, type TracingApplication, type Work, withWork } from '../local/work.js';
+import type { InboundRequest } from '../tracing.options.js';
+import { headerGetter } from '../propagation/header-getter.js';
+
+/** The request as node:http, node:http2 and injection hand it over. */
+export interface IncomingMessage extends ServerMessage, InboundRequest {
+  readonly aborted?: boolean;
+  readonly errored?: unknown;
+  /** Express: the layer that answered. */
+  readonly route?: { readonly path?: unknown };
+  readonly baseUrl?: string;
+}
+
+/** The response as node:http, node:http2 and injection hand it over. */
+export interface OutgoingMessage {
+  statusCode: number;
+  readonly headersSent: boolean;
+  readonly writableEnded: boolean;
+  /** Absent on HTTP/2. */
+  readonly writableFinished?: boolean;
+  readonly errored?: unknown;
+  setHeader(name: string, value: string): unknown;
+  removeHeader(name: string): void;
+  getHeader(name: string): number | string | readonly string[] | undefined;
+  on(event: 'close' | 'finish', listener: () => void): unknown;
+}
+
+/** Where a request's span comes from: opened here, or opened by another instrumentation and completed here. */
+type Ownership = 'own' | 'foreign';
+
+const nothingThrown = Symbol('nothing thrown');
+
+export class ServerRequest implements Work {
+  /** Set as soon as the request turns out not to be traced. */
+  relay: Context | undefined = undefined;
+  private thrown: unknown = nothingThrown;
+  private thrownAt = 0;
+  private hasRoute = false;
+  private hasHandler = false;
+  private isOver = false;
+
+  constructor(
+    readonly application: TracingApplication,
+    readonly span: Span,
+    private readonly caller: Context,
+    private readonly request: IncomingMessage,
+    private readonly response: OutgoingMessage,
+    private readonly ownership: Ownership,
+    private readonly open: Set<ServerRequest>,
+  ) {
+    if (!span.isRecording()) return;
+    open.add(this);
+    response.on('close', () => this.close());
+    const { onRequest } = application.inbound;
+    if (onRequest !== undefined) guarded('inbound.onRequest', () => onRequest(span, request), undefined);
+  }
+
+  /** Nest has found the route, right before its guards run. */
+  routed(route: string): void {
+    this.hasRoute = true;
+    if (!this.span.isRecording()) return;
+    this.span.setAttributes(routeAttributes(route));
+    this.span.updateName(serverSpanName(this.request.method, route, this.application.inbound.knownMethods));
+  }
+
+  /** It is known which method of which controller serves the request. */
+  handledBy(className: string, method: string): void {
+    if (this.hasHandler) return;
+    this.hasHandler = true;
+    if (this.span.isRecording()) this.span.setAttributes(codeAttributes(className, method));
+  }
+
+  /** Something was thrown; whether it failed the request shows when the response is closed. The last one counts. */
+  threw(thrown: unknown): void {
+    if (this.thrown === thrown) return;
+    this.thrown = thrown;
+    this.thrownAt = Date.now();
+  }
+
+  /** The handler wants no tracing: the span, never ended, reaches no exporter, and the caller's context takes its place. */
+  abandon(): void {
+    if (this.relay !== undefined) return;
+    this.relay = this.caller;
+    this.open.delete(this);
+    const { responseHeader } = this.application.inbound;
+    if (responseHeader !== undefined && !this.response.headersSent) this.response.removeHeader(responseHeader);
+  }
+
+  /** The response has been sent, or nobody will receive it any more. */
+  close(isFinished = false): void {
+    if (this.isOver || this.relay !== undefined) return;
+    this.isOver = true;
+    this.open.delete(this);
+    const { span, request, response } = this;
+    const { inbound } = this.application;
+    if (!this.hasRoute) this.routeByExpress();
+    const { onResponse } = inbound;
+    const isDropped = !isFinished && wasDropped(request, response);
+    const statusCode = isDropped && !response.headersSent ? undefined : response.statusCode;
+    const failure = this.failureOf(statusCode, isDropped);
+    if (failure !== undefined && this.thrown !== nothingThrown) recordExceptionAt(span, this.thrown, this.thrownAt);
+    if (this.ownership === 'foreign') return;
+    span.setAttributes(serverResponseAttributes(statusCode, failure, name => response.getHeader(name), inbound));
+    if (failure !== undefined) {
+      const message = this.thrown === nothingThrown ? undefined : exceptionMessage(this.thrown);
+      span.setStatus(message ? { code: SpanStatusCode.ERROR, message } : { code: SpanStatusCode.ERROR });
+    }
+    if (onResponse !== undefined) guarded('inbound.onResponse', () => onResponse(span, response, request), undefined);
+    span.end();
+  }
+
+  /** `error.type` of a failed request: a 5xx, or a connection dropped before the response was complete. */
+  private failureOf(statusCode: number | undefined, isDropped: boolean): string | undefined {
+    if (isDropped) {
+      const cause = this.response.errored ?? this.request.errored;
+      return cause === null || cause === undefined ? 'ECONNRESET' : errorType(cause);
+    }
+    return statusCode !== undefined && statusCode >= 500 ? String(statusCode) : undefined;
+  }
+
+  /** A route that Express serves without Nest leaves its template on the request. */
+  private routeByExpress(): void {
+    const path = this.request.route?.path;
+    if (typeof path === 'string') this.routed((this.request.baseUrl ?? '') + path);
+  }
+}
+
+/** Opens the SERVER span of a request; returns the context everything below runs in, `undefined` where there is nothing to carry. */
+export function openServerRequest(
+  application: TracingApplication,
+  request: IncomingMessage,
+  response: OutgoingMessage,
+  isIgnored: (request: InboundRequest) => boolean,
+  open: Set<ServerRequest>,
+): Context | undefined {
+  const { inbound, propagator } = application;
+  const incoming = propagator.extract(ROOT_CONTEXT, request.headers, headerGetter);
+  const isTrusted = incoming === ROOT_CONTEXT || isTrusting(application, request);
+  const caller = isTrusted ? incoming : ROOT_CONTEXT;
+  if (!application.isEnabled) return caller === ROOT_CONTEXT ? undefined : untracedContext(application, caller);
+  if (isIgnored(request)) return untracedContext(application, caller);
+
+  const unsampled = application.unsampledSpan(caller);
+  const span =
+    unsampled ??
+    application.tracer.startSpan(
+      serverSpanName(request.method, undefined, inbound.knownMethods),
+      {
+        kind: SpanKind.SERVER,
+        attributes: serverRequestAttributes(request, inbound),
+        links: isTrusted ? undefined : linksTo(incoming),
+      },
+      caller,
+    );
+  if (inbound.responseHeader !== undefined) response.setHeader(inbound.responseHeader, span.spanContext().traceId);
+  const serverRequest = new ServerRequest(application, span, caller, request, response, 'own', open);
+  return withWork(trace.setSpan(caller, span), serverRequest);
+}
+
+/** The context of a request that is not traced: no span is made in it, and outgoing calls carry what the caller sent. */
+export function untracedContext(application: TracingApplication, caller: Context): Context {
+  return withWork(suppressed(caller), { application, relay: caller });
+}
+
+function isTrusting(application: TracingApplication, request: InboundRequest): boolean {
+  const { trust } = application.inbound;
+  return typeof trust === 'function' ? guarded('inbound.trust', () => trust(request), false) === true : trust;
+}
+
+function linksTo(ctx: Context): Link[] | undefined {
+  const spanContext = trace.getSpanContext(ctx);
+  return spanContext === undefined ? undefined : [{ context: spanContext }];
+}
+
+function wasDropped(request: IncomingMessage, response: OutgoingMessage): boolean {
+  if (response.writableFinished !== undefined) return !response.writableFinished;
+  // HTTP/2 has no writableFinished; its request is aborted by a reset of the stream.
+  return request.aborted === true || !response.writableEnded;
+}

@@ -1,0 +1,21 @@
+/** The public names of `nestjs-tracing`, one by one. */
+export { TracingModule, type TracingAsyncOptions, type TracingOptionsFactory } from './tracing.module.js';
+export type {
+  ExporterName,
+  IgnoreRule,
+  InboundOptions,
+  InboundRequest,
+  InboundResponse,
+  OutboundOptions,
+  OutboundRequest,
+  OutboundResponse,
+  PropagatorName,
+  TracingOptions,
+} from './tracing.options.js';
+export { CurrentSpan } from './local/current-span.decorator.js';
+export { NoSpan } from './local/no-span.decorator.js';
+export { Span, type SpanOptions } from './local/span.decorator.js';
+export { SpanAttribute } from './local/span-attribute.decorator.js';
+export { Traceable } from './local/traceable.decorator.js';
+export { Tracer } from './local/tracer.js';
+export { traceAxios } from './outbound/axios.js';

@@ -1,0 +1,151 @@
+/** Wires tracing into a Nest application: when each hook is set, and that all of them are taken out again. */
+import { EventEmitter } from 'node:events';
+import {
+  type DynamicModule,
+  type FactoryProvider,
+  Inject,
+  type MiddlewareConsumer,
+  Module,
+  type ModuleMetadata,
+  type NestModule,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+  Optional,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
+import { ApplicationConfig, HttpAdapterHost, LazyModuleLoader, ModulesContainer } from '@nestjs/core';
+import { witnessHandlers } from './inbound/controller-handlers.js';
+import { ExceptionObserver } from './inbound/exception-observer.filter.js';
+import { HandlerTable } from './inbound/handler-table.js';
+import { HttpServerTracing } from './inbound/http-server.js';
+import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
+import { Tracer } from './local/tracer.js';
+import { installLogCorrelation } from './logs/log-correlation.js';
+import { traceFetch } from './outbound/fetch.js';
+import { traceHttpServices } from './outbound/http-service.js';
+import { RunningApplication } from './tracing.application.js';
+import { messages } from './tracing.messages.js';
+import type { TracingOptions } from './tracing.options.js';
+
+const OPTIONS = Symbol.for('nestjs-tracing/options');
+const RUNNING = Symbol.for('nestjs-tracing/running-application');
+
+/** Makes the options of {@link TracingModule.forRootAsync}. @publicApi */
+export interface TracingOptionsFactory {
+  createTracingOptions(): TracingOptions | Promise<TracingOptions>;
+}
+
+/** How {@link TracingModule.forRootAsync} comes by its options: exactly one of `useFactory`, `useClass`, `useExisting`. @publicApi */
+export interface TracingAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
+  /** Returns the options; receives the providers named in `inject`. */
+  readonly useFactory?: FactoryProvider<TracingOptions | Promise<TracingOptions>>['useFactory'];
+  /** Tokens of what `useFactory` receives. @default [] */
+  readonly inject?: FactoryProvider['inject'];
+  /** A class that is instantiated to make the options. */
+  readonly useClass?: Type<TracingOptionsFactory>;
+  /** A provider of an imported module that makes the options. */
+  readonly useExisting?: Type<TracingOptionsFactory> | string | symbol;
+}
+
+/** Traces the application that imports it. Global: import it once, in the root module. @publicApi */
+@Module({})
+export class TracingModule implements NestModule, OnModuleInit, OnApplicationShutdown {
+  private readonly undo: (() => void)[] = [];
+  private readonly interceptor: ServerSpanInterceptor;
+  private readonly http: HttpServerTracing;
+  /** False for a second import into the same application, and for one without `forRoot()`. */
+  private readonly isInCharge: boolean;
+
+  constructor(
+    @Optional() @Inject(RUNNING) private readonly running: RunningApplication,
+    private readonly config: ApplicationConfig,
+    private readonly modules: ModulesContainer,
+    private readonly adapterHost: HttpAdapterHost,
+    private readonly lazyModules: LazyModuleLoader,
+  ) {
+    if (running === undefined) throw new Error(messages.importedWithoutForRoot());
+    this.interceptor = new ServerSpanInterceptor(running);
+    this.http = new HttpServerTracing(running, new HandlerTable(modules, config));
+    this.isInCharge = running.takeCharge(this);
+    if (!this.isInCharge || !running.isEnabled) return;
+    // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
+    for (const controller of this.controllers()) this.undo.push(witnessHandlers(controller));
+    config.addGlobalInterceptor(this.interceptor);
+    // Fires at once where the adapter exists already; under a TestingModule when the application is created.
+    const subscription = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
+    this.undo.push(() => subscription.unsubscribe());
+    if (running.logs) this.undo.push(installLogCorrelation(running));
+  }
+
+  /** Traces the application. Works without options; see {@link TracingOptions} for what can be set. */
+  static forRoot(options: TracingOptions = {}): DynamicModule {
+    return moduleWith([{ provide: OPTIONS, useValue: options }]);
+  }
+
+  /** As {@link forRoot}, with options that other providers help to make. */
+  static forRootAsync(options: TracingAsyncOptions): DynamicModule {
+    return moduleWith(optionsProviders(options), options.imports);
+  }
+
+  /** Middleware is configured after gateways were built and right before HTTP routes take their copy of the global enhancers. */
+  configure(_consumer: MiddlewareConsumer): void {
+    if (!this.isInCharge || !this.running.isEnabled) return;
+    const interceptors = this.config.getGlobalInterceptors();
+    const position = interceptors.indexOf(this.interceptor);
+    if (position >= 0) interceptors.splice(position, 1);
+    this.config.addGlobalFilter(new ExceptionObserver());
+  }
+
+  onModuleInit(): void {
+    if (!this.isInCharge) return;
+    // Routes are registered: whatever is built from here on carries the interceptor again.
+    const interceptors = this.config.getGlobalInterceptors();
+    if (this.running.isEnabled && !interceptors.includes(this.interceptor)) interceptors.unshift(this.interceptor);
+    const server: unknown = this.adapterHost.httpAdapter?.getHttpServer();
+    if (server instanceof EventEmitter) this.http.hookServer(server);
+    this.undo.push(traceHttpServices(this.modules, this.lazyModules, this.running));
+    if (this.running.outbound.fetch) this.undo.push(traceFetch(this.running));
+  }
+
+  /** The HTTP server has been closed by now: what was in flight has ended. */
+  async onApplicationShutdown(): Promise<void> {
+    if (!this.isInCharge) return;
+    this.http.close();
+    for (const step of this.undo.splice(0).reverse()) step();
+    await this.running.stop();
+  }
+
+  private *controllers(): Generator<Type> {
+    for (const module of this.modules.values()) {
+      for (const { metatype } of module.controllers.values()) {
+        if (typeof metatype === 'function') yield metatype as Type;
+      }
+    }
+  }
+}
+
+function moduleWith(optionsProvider: Provider[], imports: ModuleMetadata['imports'] = []): DynamicModule {
+  return {
+    module: TracingModule,
+    global: true,
+    imports,
+    providers: [
+      ...optionsProvider,
+      { provide: RUNNING, inject: [OPTIONS, ModulesContainer], useFactory: RunningApplication.of },
+      { provide: Tracer, inject: [RUNNING], useFactory: (running: RunningApplication) => new Tracer(running) },
+    ],
+    exports: [Tracer],
+  };
+}
+
+function optionsProviders({ useFactory, useClass, useExisting, inject }: TracingAsyncOptions): Provider[] {
+  const given = [useFactory, useClass, useExisting].filter(way => way !== undefined);
+  if (given.length !== 1) throw new Error(messages.asyncOptionsAmbiguous(given.length));
+  if (useFactory !== undefined) return [{ provide: OPTIONS, useFactory, inject }];
+  const factory = useClass ?? useExisting ?? '';
+  return [
+    { provide: OPTIONS, inject: [factory], useFactory: (made: TracingOptionsFactory) => made.createTracingOptions() },
+    ...(useClass === undefined ? [] : [{ provide: useClass, useClass }]),
+  ];
+}
