@@ -1,5 +1,5 @@
 /** Who may import whom in lib/ (CONTRIBUTING.md, "Imports"); each rule is an error. Run: npm run lint:imports */
-const SDK = '^node_modules/@opentelemetry/(?!api/)|^@opentelemetry/(?!api$)';
+const SDK = '(^|/)@opentelemetry/(?!api(/|$))';
 const rule = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to });
 const lib = (...folders) => `^lib/(${folders.join('|')})/`;
 
@@ -38,7 +38,7 @@ module.exports = {
       'nest-from-its-roots',
       'Deep paths of Nest break between majors.',
       { path: '^(lib|sample)/' },
-      { path: '^@nestjs/[^/]+/', dependencyTypes: ['unknown', 'undetermined'] },
+      { path: '(^|/)@nestjs/[^/]+/(?!index[.](js|d[.]ts)$)' },
     ),
     rule(
       'names-that-say-something',
