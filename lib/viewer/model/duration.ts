@@ -1,0 +1,28 @@
+/** Durations for human eyes: three significant digits and the unit that fits. */
+
+/** `ns` whole nanoseconds as `850 ns`, `12.3 µs`, `4.56 ms`, `1.20 s`, `2 min 5 s` or `1 h 3 min`. @internal */
+export function formatDuration(ns: number): string {
+  if (ns < 1000) return `${ns} ns`;
+  for (const [unit, size] of UNITS) {
+    const text = threeDigits(ns / size);
+    // 999.9 of a unit rounds to 1000 of it, which is 1 of the next.
+    if (text !== '1000') return `${text} ${unit}`;
+  }
+  const seconds = Math.round(ns / 1e9);
+  if (seconds < 60) return `${threeDigits(ns / 1e9)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  const minutes = Math.round(seconds / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+const UNITS = [
+  ['µs', 1e3],
+  ['ms', 1e6],
+] as const;
+
+/** At most `1000`, which stands for "a thousand or more". */
+function threeDigits(value: number): string {
+  if (value < 9.995) return value.toFixed(2);
+  if (value < 99.95) return value.toFixed(1);
+  return value < 999.5 ? value.toFixed(0) : '1000';
+}

@@ -1,0 +1,166 @@
+/** Draws one tree of spans as a block of lines: tree on the left, duration and bar on the right. */
+import { answer, destination } from '../conventions/reading.js';
+import { formatDuration } from './model/duration.js';
+import { type Failure, failureOf } from './model/failure.js';
+import { foldSiblings } from './model/fold-siblings.js';
+import type { TraceNode, TraceTree } from './model/trace-tree.js';
+import type { Glyphs, Paint } from './terminal-style.js';
+import { cellsOf, cut, padEnd, printable } from './terminal-text.js';
+
+/** How a block looks. @internal */
+export interface WaterfallLayout {
+  /** Cells per line; fewer than 40 count as 40. */
+  readonly columns: number;
+  readonly glyphs: Glyphs;
+  readonly paint: Paint;
+  /** Rows of the tree; what is beyond is counted. */
+  readonly maxRows: number;
+  /** Stack frames below it are shown relative to it. */
+  readonly workingDirectory: string;
+}
+
+/**
+ * The lines of `trace`, each ended by a line break, headed by its first root. `remark` is a further word in the heading.
+ * @internal
+ */
+export function drawWaterfall(trace: TraceTree, layout: WaterfallLayout, remark = ''): string {
+  const [root] = trace.roots;
+  if (!root) return '';
+  const { glyphs, paint, maxRows } = layout;
+  const wide = { ...layout, columns: Math.max(40, layout.columns) };
+  const lines = heading(trace, root, wide, remark);
+  // A span alone has said everything in the heading.
+  if (trace.spanCount === 1) lines.push(...failureLines(root, '', wide));
+  else {
+    const rows = rowsOf(trace.roots, root.span.service, glyphs);
+    lines.push(...table(rows.slice(0, maxRows), trace, wide));
+    if (rows.length > maxRows) lines.push(paint.dim(`  ${glyphs.ellipsis} ${rows.length - maxRows} more rows`));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function heading(trace: TraceTree, { span, durationNs }: TraceNode, { columns, glyphs, paint }: WaterfallLayout, remark: string): string[] {
+  const failed = span.status === 'error';
+  const parts = [
+    `${failed ? glyphs.failed : glyphs.succeeded} ${printable(span.name)}`,
+    answer(span.attributes) ?? (failed ? 'failed' : ''),
+    formatDuration(durationNs),
+    trace.spanCount === 1 ? '1 span' : `${trace.spanCount} spans`,
+    printable(span.service),
+    remark,
+    `trace ${printable(trace.traceId)}`,
+  ];
+  const lines: string[] = [];
+  for (const part of parts.filter(text => text !== '')) {
+    const line = lines.at(-1);
+    const longer = `${line}  ${part}`;
+    if (line === undefined) lines.push(part);
+    else if (cellsOf(longer) <= columns) lines.splice(-1, 1, longer);
+    else lines.push(`  ${part}`);
+  }
+  return lines.map((line, index) => {
+    const text = cut(line, columns, glyphs.ellipsis);
+    return index > 0 ? paint.dim(text) : failed ? paint.failed(text) : paint.bold(text);
+  });
+}
+
+interface Row {
+  readonly node: TraceNode;
+  /** The spans that were folded into this row; `node` alone where none were. */
+  readonly members: readonly TraceNode[];
+  /** Lines of the tree in front of the label. */
+  readonly prefix: string;
+  /** Lines of the tree in front of whatever stands below this row and belongs to it. */
+  readonly below: string;
+  readonly label: string;
+}
+
+/** Depth first, on a stack of our own: a trace may be deeper than the call stack. */
+function rowsOf(roots: readonly TraceNode[], service: string, glyphs: Glyphs): Row[] {
+  const rows: Row[] = [];
+  const waiting = siblingRows(roots, undefined, service, glyphs).reverse();
+  for (let row = waiting.pop(); row; row = waiting.pop()) {
+    rows.push(row);
+    waiting.push(...siblingRows(row.node.children, row, row.node.span.service, glyphs).reverse());
+  }
+  return rows;
+}
+
+function siblingRows(nodes: readonly TraceNode[], parent: Row | undefined, service: string, glyphs: Glyphs): Row[] {
+  const folded = foldSiblings(nodes);
+  return folded.map(({ node, members }, index) => {
+    const isLast = index === folded.length - 1;
+    return {
+      node,
+      members,
+      prefix: parent ? parent.below + (isLast ? glyphs.lastBranch : glyphs.branch) : '',
+      below: parent ? parent.below + (isLast ? '  ' : glyphs.trunk) : '',
+      label: labelOf(node, members.length, service, glyphs),
+    };
+  });
+}
+
+function labelOf({ span }: TraceNode, count: number, parentService: string, glyphs: Glyphs): string {
+  const words = [span.status === 'error' ? glyphs.failed : '', span.service === parentService ? '' : `[${span.service}]`, span.name];
+  if (span.kind === 'client') words.push(destination(span.attributes) ?? '');
+  words.push(answer(span.attributes) ?? '', count > 1 ? `${glyphs.times}${count}` : '');
+  return printable(words.filter(word => word !== '').join(' '));
+}
+
+function table(rows: readonly Row[], trace: TraceTree, layout: WaterfallLayout): string[] {
+  const { columns, glyphs, paint } = layout;
+  const durations = rows.map(durationOf);
+  const durationCells = Math.max(...durations.map(text => text.length));
+  const widest = Math.max(...rows.map(row => cellsOf(row.prefix) + cellsOf(row.label)));
+  const treeCells = Math.min(widest, Math.floor((columns - durationCells) * 0.6));
+  const barCells = columns - treeCells - durationCells - 6;
+  return rows.flatMap((row, index) => {
+    const failed = row.node.span.status === 'error';
+    const tree = padEnd(cut(row.prefix + row.label, treeCells, glyphs.ellipsis), treeCells);
+    const duration = (durations[index] ?? '').padStart(durationCells);
+    const [before, bar] = barOf(row.members, trace, barCells, glyphs);
+    return [
+      `  ${failed ? paint.failed(tree) : tree}  ${paint.dim(duration)}  ${before}${failed ? paint.failed(bar) : paint.bar(bar)}`,
+      ...failureLines(row.node, row.below, layout),
+    ];
+  });
+}
+
+/** A sum is marked as one: spans side by side take less time than their sum. */
+function durationOf({ members }: Row): string {
+  const sum = formatDuration(members.reduce((total, node) => total + node.durationNs, 0));
+  return members.length > 1 ? `sum ${sum}` : sum;
+}
+
+function barOf(members: readonly TraceNode[], trace: TraceTree, cells: number, glyphs: Glyphs): [before: string, bar: string] {
+  const scale = cells / Math.max(1, trace.durationNs);
+  const filled = new Array<boolean>(cells).fill(false);
+  for (const { offsetNs, durationNs } of members) {
+    const from = Math.min(Math.floor(offsetNs * scale), cells - 1);
+    filled.fill(true, from, Math.max(from + 1, Math.ceil((offsetNs + durationNs) * scale)));
+  }
+  const first = filled.indexOf(true);
+  const bar = filled.slice(first, filled.lastIndexOf(true) + 1).map(isFilled => (isFilled ? glyphs.bar : glyphs.gap));
+  return [' '.repeat(first), bar.join('')];
+}
+
+function failureLines(node: TraceNode, indent: string, { columns, glyphs, paint, workingDirectory }: WaterfallLayout): string[] {
+  const failure = failureOf(node.span, workingDirectory);
+  if (!failure || isToldBelow(node, failure)) return [];
+  const reason = printable([failure.type, failure.message].filter(Boolean).join(': '));
+  if (reason === '') return [];
+  const place = failure.frame === undefined ? '' : printable(`  at ${failure.frame}`);
+  const start = `  ${indent}${node.children.length > 0 ? glyphs.trunk : '  '}`;
+  const room = Math.max(20, columns - cellsOf(start));
+  // The place is worth more than the end of a long message, as long as the message keeps half of the line.
+  const text = cut(reason, room - Math.min(cellsOf(place), Math.floor(room / 2)), glyphs.ellipsis);
+  return [start + paint.failed(text) + paint.dim(cut(place, room - cellsOf(text), glyphs.ellipsis))];
+}
+
+/** An error on its way up is told once, where it came from. */
+function isToldBelow(node: TraceNode, { type, message }: Failure): boolean {
+  return node.children.some(child => {
+    const below = failureOf(child.span);
+    return below !== undefined && below.type === type && below.message === message;
+  });
+}
