@@ -2,6 +2,7 @@
 import type { EventEmitter } from 'node:events';
 import { context, createContextKey, type Span, trace } from '@opentelemetry/api';
 import type { AbstractHttpAdapter } from '@nestjs/core';
+import { anyRule } from '../local/ignore-rules.js';
 import { reportTrouble } from '../local/trouble.js';
 import { isSuppressed, type TracingApplication, workIn, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
@@ -30,11 +31,14 @@ export class HttpServerTracing {
   private readonly undo: (() => void)[] = [];
   private isClosed = false;
 
+  private readonly isIgnored: (request: InboundRequest) => boolean;
+
   constructor(
     private readonly application: TracingApplication,
-    private readonly isIgnored: (request: InboundRequest) => boolean,
     private readonly handlers: HandlerTable,
-  ) {}
+  ) {
+    this.isIgnored = anyRule(application.inbound.ignore, pathOf, 'inbound.ignore');
+  }
 
   /** Before routes are registered: Nest takes its copy of the hooks then. */
   hookAdapter(adapter: AbstractHttpAdapter): void {
@@ -137,6 +141,11 @@ export class HttpServerTracing {
     if (metadata !== undefined) metadata.route = path;
     if (handler !== undefined) work.handledBy(handler.className, handler.method);
   }
+}
+
+function pathOf({ url = '/' }: InboundRequest): string {
+  const mark = url.indexOf('?');
+  return mark < 0 ? url : url.slice(0, mark);
 }
 
 /** Whether OpenTelemetry's instrumentation-http will open the span inside the original `emit`. */

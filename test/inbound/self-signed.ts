@@ -1,0 +1,19 @@
+/** A key pair for loopback that protects nothing: it lets specs speak TLS on a machine that has only Node. */
+export const selfSigned = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgooUpeJnuVyinZExb
+IsCqLwu2RCrHWINjiWPe+mY1K/ahRANCAARlwWhJtnl+zvo8zjy+MTroGP4r62wN
+l7q1aMfFI67w3l7uYZVllaFVXZvGYX+TEpciD89GMLms1UGjnqeNiPdl
+-----END PRIVATE KEY-----`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUXPA67yYyTn153liNJdHZgjFf7u4wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjIxMjk0NVoYDzIxMjYxMDI5
+MjEyOTQ1WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARlwWhJtnl+zvo8zjy+MTroGP4r62wNl7q1aMfFI67w3l7uYZVllaFV
+XZvGYX+TEpciD89GMLms1UGjnqeNiPdlo28wbTAdBgNVHQ4EFgQUxyzJ7g2fGMYu
+3Jbth6+ib8YBxN8wHwYDVR0jBBgwFoAUxyzJ7g2fGMYu3Jbth6+ib8YBxN8wDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIgaBXG5hS7gwuvZU3cAOQ8x/xLSO+BLFyHOrfUPonWgxQCIQDF
+HnDWx73PTnWl/ojN5sh7qMlkpGno5tl/poLI1DQSHA==
+-----END CERTIFICATE-----`,
+};
