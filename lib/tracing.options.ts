@@ -1,12 +1,28 @@
 /** What users can set: the options, their defaults, their environment variables and the check that refuses bad values. */
 import type { Attributes, Span, TextMapPropagator, TracerProvider } from '@opentelemetry/api';
+import { KNOWN_METHODS, SENSITIVE_QUERY_KEYS } from './conventions/http.js';
+import { type ChosenExporter, chooseExporters, type ExporterName } from './pipeline/exporter-choice.js';
 import type { Sampler, SpanExporter, SpanProcessor } from './pipeline/sdk.js';
+import { choosePropagators, type PropagatorName } from './propagation/propagator-choice.js';
+import {
+  attributes,
+  callback,
+  flag,
+  hasMethods,
+  headerName,
+  headerNames,
+  instance,
+  list,
+  number,
+  objectOf,
+  refuse,
+  rules,
+  text,
+} from './tracing.checks.js';
+import { readFlag, readList } from './tracing.environment.js';
 
-/** An exporter by name; `auto` follows the environment (see {@link TracingOptions.exporter}). @publicApi */
-export type ExporterName = 'auto' | 'otlp' | 'waterfall' | 'console' | 'zipkin' | 'none';
-
-/** A header format by name. `b3` reads both B3 forms and writes the single header, `b3multi` writes `X-B3-*`. @publicApi */
-export type PropagatorName = 'tracecontext' | 'baggage' | 'b3' | 'b3multi' | 'none';
+export type { ExporterName } from './pipeline/exporter-choice.js';
+export type { PropagatorName } from './propagation/propagator-choice.js';
 
 /** The parts of an incoming HTTP request that rules and hooks may rely on, on every adapter. @publicApi */
 export interface InboundRequest {
@@ -102,7 +118,7 @@ export interface TracingOptions {
   readonly spanProcessors?: readonly SpanProcessor[];
   /** A ratio of root traces from 0 to 1 (parent-based), or a Sampler. @default `OTEL_TRACES_SAMPLER`, else parent-based, always on */
   readonly sampler?: number | Sampler;
-  /** Header formats, by name or as instances. @default `OTEL_PROPAGATORS`, else `['tracecontext', 'baggage', 'b3']` */
+  /** Header formats, by name or as instances; an empty list or `['none']` switches them off. @default `OTEL_PROPAGATORS`, else `['tracecontext', 'baggage', 'b3']` */
   readonly propagators?: readonly (PropagatorName | TextMapPropagator)[];
   /** A provider that you built; it is used as it is and not shut down. @default the one registered globally, else one built from these options */
   readonly tracerProvider?: TracerProvider;
@@ -154,8 +170,8 @@ export interface ResolvedTracingOptions {
   readonly serviceName: string | undefined;
   readonly serviceVersion: string | undefined;
   readonly resource: Attributes;
-  /** Never `auto`: the environment has been asked. */
-  readonly exporters: readonly (Exclude<ExporterName, 'auto'> | SpanExporter)[];
+  /** Never `auto` or `none`: the environment has been asked, and no exporter is an empty list. */
+  readonly exporters: readonly ChosenExporter[];
   readonly spanProcessors: readonly SpanProcessor[];
   /** `undefined`: the environment's, else parent-based, always on. */
   readonly sampler: number | Sampler | undefined;
@@ -169,4 +185,115 @@ export interface ResolvedTracingOptions {
   readonly outbound: ResolvedOutboundOptions;
   readonly logs: boolean;
   readonly shutdownTimeoutMs: number;
+}
+
+const OPTIONS = [
+  'enabled',
+  'serviceName',
+  'serviceVersion',
+  'resource',
+  'exporter',
+  'spanProcessors',
+  'sampler',
+  'propagators',
+  'tracerProvider',
+  'inbound',
+  'outbound',
+  'logs',
+  'shutdownTimeoutMs',
+] as const satisfies readonly (keyof TracingOptions)[];
+const OF_THE_PIPELINE = ['serviceName', 'serviceVersion', 'resource', 'exporter', 'spanProcessors', 'sampler'] as const;
+const INBOUND = [
+  'ignore',
+  'trust',
+  'captureRequestHeaders',
+  'captureResponseHeaders',
+  'redactQueryKeys',
+  'trustForwardedHeaders',
+  'responseHeader',
+  'onRequest',
+  'onResponse',
+] as const satisfies readonly (keyof InboundOptions)[];
+const OUTBOUND = [
+  'ignore',
+  'propagateTo',
+  'captureRequestHeaders',
+  'captureResponseHeaders',
+  'redactQueryKeys',
+  'fetch',
+  'onRequest',
+  'onResponse',
+] as const satisfies readonly (keyof OutboundOptions)[];
+
+/** Merges code, environment and defaults; throws on what is wrong in code, warns about what is wrong in the environment. @internal */
+export function resolveOptions(given: TracingOptions = {}, env: NodeJS.ProcessEnv = process.env): ResolvedTracingOptions {
+  const options = objectOf('', given, OPTIONS);
+  return {
+    enabled: flag('enabled', options.enabled, true) && !readFlag(env, 'OTEL_SDK_DISABLED'),
+    serviceName: options.serviceName === undefined ? undefined : text('serviceName', options.serviceName),
+    serviceVersion: options.serviceVersion === undefined ? undefined : text('serviceVersion', options.serviceVersion),
+    resource: attributes('resource', options.resource),
+    exporters: chooseExporters(options.exporter, env),
+    spanProcessors: list('spanProcessors', options.spanProcessors, 'span processors', (path, item) =>
+      instance(path, item as SpanProcessor, ['onStart', 'onEnd', 'forceFlush', 'shutdown']),
+    ),
+    sampler: options.sampler === undefined ? undefined : sampler(options.sampler),
+    propagators: choosePropagators(options.propagators, env),
+    propagatorsInCode: options.propagators !== undefined,
+    pipelineOptionsInCode: OF_THE_PIPELINE.filter(name => options[name] !== undefined),
+    tracerProvider: options.tracerProvider === undefined ? undefined : instance('tracerProvider', options.tracerProvider, ['getTracer']),
+    inbound: resolveInbound(options.inbound, env),
+    outbound: resolveOutbound(options.outbound, env),
+    logs: flag('logs', options.logs, false),
+    shutdownTimeoutMs: number('shutdownTimeoutMs', options.shutdownTimeoutMs ?? 5000, 0, 2 ** 31 - 1),
+  };
+}
+
+function resolveInbound(given: InboundOptions | undefined, env: NodeJS.ProcessEnv): ResolvedInboundOptions {
+  const inbound = objectOf('inbound', given, INBOUND);
+  const { trust, responseHeader } = inbound;
+  const named = typeof responseHeader === 'string' ? headerName('inbound.responseHeader', responseHeader) : undefined;
+  const isSent = named !== undefined || flag('inbound.responseHeader', responseHeader, false, 'true, false or the name of a header');
+  return {
+    ignore: rules<IgnoreRule<InboundRequest>>('inbound.ignore', inbound.ignore, /^[/*]/, 'a path that starts with "/"'),
+    trust: typeof trust === 'function' ? trust : flag('inbound.trust', trust, true, 'true, false or a function'),
+    ...headersAndQuery('inbound', inbound, env),
+    trustForwardedHeaders: flag('inbound.trustForwardedHeaders', inbound.trustForwardedHeaders, false),
+    responseHeader: isSent ? (named ?? 'x-trace-id') : undefined,
+    onRequest: callback('inbound.onRequest', inbound.onRequest),
+    onResponse: callback('inbound.onResponse', inbound.onResponse),
+  };
+}
+
+function resolveOutbound(given: OutboundOptions | undefined, env: NodeJS.ProcessEnv): ResolvedOutboundOptions {
+  const outbound = objectOf('outbound', given, OUTBOUND);
+  const { ignore, propagateTo } = outbound;
+  return {
+    ignore: rules<IgnoreRule<OutboundRequest>>('outbound.ignore', ignore, /^(\*$|https?:\/\/)/, 'a URL that starts with "http"'),
+    propagateTo:
+      propagateTo === undefined
+        ? undefined
+        : rules<IgnoreRule<OutboundRequest>>('outbound.propagateTo', propagateTo, /^[^/\s]+$/, '"host", "host:port" or "*.domain"'),
+    ...headersAndQuery('outbound', outbound, env),
+    fetch: flag('outbound.fetch', outbound.fetch, true),
+    onRequest: callback('outbound.onRequest', outbound.onRequest),
+    onResponse: callback('outbound.onResponse', outbound.onResponse),
+  };
+}
+
+function headersAndQuery(side: string, given: InboundOptions | OutboundOptions, env: NodeJS.ProcessEnv) {
+  const { captureRequestHeaders, captureResponseHeaders, redactQueryKeys } = given;
+  return {
+    captureRequestHeaders: headerNames(`${side}.captureRequestHeaders`, captureRequestHeaders),
+    captureResponseHeaders: headerNames(`${side}.captureResponseHeaders`, captureResponseHeaders),
+    redactQueryKeys:
+      redactQueryKeys === undefined ? SENSITIVE_QUERY_KEYS : list(`${side}.redactQueryKeys`, redactQueryKeys, 'query keys', text),
+    // Case counts in methods: the variable replaces the list as it is.
+    knownMethods: new Set(readList(env, 'OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS') ?? KNOWN_METHODS),
+  };
+}
+
+function sampler(value: number | Sampler): number | Sampler {
+  if (typeof value === 'number') return number('sampler', value, 0, 1);
+  return hasMethods(value, ['shouldSample']) ? value : refuse('sampler', value, 'a ratio from 0 to 1, or a Sampler');
 }

@@ -1,0 +1,219 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
+import { InMemorySpanExporter, AlwaysOnSampler, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
+import { W3CBaggagePropagator } from '@opentelemetry/core';
+import { resolveOptions, type TracingOptions } from '../../lib/tracing.options.js';
+
+/** Options as a JavaScript user, or a value from a configuration file, might give them. */
+const untyped = (options: unknown): TracingOptions => options as TracingOptions;
+
+describe('options without anything set', () => {
+  it('trace everything, to the terminal, with all header formats', () => {
+    const options = resolveOptions({}, {});
+    expect(options).toMatchObject({
+      enabled: true,
+      serviceName: undefined,
+      resource: {},
+      exporters: ['waterfall'],
+      spanProcessors: [],
+      sampler: undefined,
+      propagators: ['tracecontext', 'baggage', 'b3'],
+      propagatorsInCode: false,
+      pipelineOptionsInCode: [],
+      tracerProvider: undefined,
+      logs: false,
+      shutdownTimeoutMs: 5000,
+    });
+    expect(options.inbound).toMatchObject({ ignore: [], trust: true, trustForwardedHeaders: false, captureRequestHeaders: [] });
+    expect(options.inbound.responseHeader).toBeUndefined();
+    expect(options.inbound.redactQueryKeys).toContain('X-Amz-Signature');
+    expect([...options.inbound.knownMethods]).toEqual(expect.arrayContaining(['GET', 'QUERY', 'PATCH']));
+    expect(options.outbound).toMatchObject({ ignore: [], fetch: true, captureResponseHeaders: [] });
+    expect(options.outbound.propagateTo).toBeUndefined();
+  });
+
+  it('are the same when a factory returns nothing', () => {
+    expect(resolveOptions(undefined, {})).toEqual(resolveOptions({}, {}));
+  });
+});
+
+describe('options in code', () => {
+  it('are brought into one form', () => {
+    const health = (request: { url?: string }) => request.url === '/health';
+    const { inbound, outbound, serviceName } = resolveOptions(
+      {
+        serviceName: ' orders ',
+        inbound: { ignore: '/health', captureRequestHeaders: ['X-Tenant', 'x-tenant'], responseHeader: true },
+        outbound: { ignore: [/internal/g, () => false], propagateTo: [], captureResponseHeaders: ['ETag'], redactQueryKeys: [] },
+      },
+      {},
+    );
+    expect(serviceName).toBe('orders');
+    expect(inbound).toMatchObject({ ignore: ['/health'], captureRequestHeaders: ['x-tenant'], responseHeader: 'x-trace-id' });
+    expect(outbound).toMatchObject({ ignore: [/internal/, expect.any(Function)], propagateTo: [], captureResponseHeaders: ['etag'] });
+    expect(outbound.redactQueryKeys).toEqual([]);
+    expect(resolveOptions({ inbound: { ignore: health, responseHeader: 'Trace-Id' } }, {}).inbound).toMatchObject({
+      ignore: [health],
+      responseHeader: 'trace-id',
+    });
+  });
+
+  it('name exporters singly, as a list, each once', () => {
+    const exporter = new InMemorySpanExporter();
+    expect(resolveOptions({ exporter: 'console' }, {}).exporters).toEqual(['console']);
+    expect(resolveOptions({ exporter: exporter }, {}).exporters).toEqual([exporter]);
+    expect(resolveOptions({ exporter: ['otlp', exporter, 'otlp'] }, {}).exporters).toEqual(['otlp', exporter]);
+    expect(resolveOptions({ exporter: [] }, {}).exporters).toEqual([]);
+    expect(resolveOptions({ exporter: 'none' }, {}).exporters).toEqual([]);
+    expect(resolveOptions({ exporter: ['auto', 'waterfall'] }, { NODE_ENV: 'production' }).exporters).toEqual(['otlp', 'waterfall']);
+  });
+
+  it('name propagators, or switch them off', () => {
+    const own = new W3CBaggagePropagator();
+    expect(resolveOptions({ propagators: ['b3', own, 'b3'] }, {})).toMatchObject({ propagators: ['b3', own], propagatorsInCode: true });
+    expect(resolveOptions({ propagators: ['none'] }, {}).propagators).toEqual([]);
+    expect(resolveOptions({ propagators: [] }, {}).propagators).toEqual([]);
+  });
+
+  it('that only a pipeline of our own can follow are remembered by name', () => {
+    const options = { serviceName: 'a', exporter: 'none', sampler: 0.5, logs: true, propagators: [], resource: undefined } as const;
+    expect(resolveOptions(untyped(options), {}).pipelineOptionsInCode).toEqual(['serviceName', 'exporter', 'sampler']);
+  });
+
+  it('accept a ratio, a Sampler, span processors and a provider', () => {
+    const sampler = new AlwaysOnSampler();
+    const processor = new SimpleSpanProcessor(new InMemorySpanExporter());
+    const tracerProvider = { getTracer: () => ({}) as never };
+    expect(resolveOptions({ sampler: 0, spanProcessors: [processor] }, {})).toMatchObject({ sampler: 0, spanProcessors: [processor] });
+    expect(resolveOptions({ sampler, tracerProvider }, {})).toMatchObject({ sampler, tracerProvider });
+  });
+});
+
+describe('a mistake in code', () => {
+  const mistakes: [path: string, seen: string, options: unknown][] = [
+    ['options', 'an object of Array', []],
+    ['options', 'null', null],
+    ['enabled', '"false"', { enabled: 'false' }],
+    ['serviceName', '""', { serviceName: '' }],
+    ['serviceName', '"7"', { serviceName: 7 }],
+    ['serviceVersion', '"  "', { serviceVersion: '  ' }],
+    ['resource', 'an object of Array', { resource: ['a'] }],
+    ['resource.team', 'an object of Object', { resource: { team: { name: 'a' } } }],
+    ['resource.team', 'an object of Array', { resource: { team: ['a', 1] } }],
+    ['resource.cost', '"NaN"', { resource: { cost: NaN } }],
+    ['exporter', '"jaeger"', { exporter: 'jaeger' }],
+    ['exporter[1]', 'an object of Object', { exporter: ['otlp', { export: () => undefined }] }],
+    ['exporter', '"none, otlp"', { exporter: ['none', 'otlp'] }],
+    ['spanProcessors', 'an object of Object', { spanProcessors: {} }],
+    ['spanProcessors[0]', 'an object of Object', { spanProcessors: [{ onStart() {} }] }],
+    ['sampler', '"1.1"', { sampler: 1.1 }],
+    ['sampler', '"-0.1"', { sampler: -0.1 }],
+    ['sampler', '"NaN"', { sampler: NaN }],
+    ['sampler', '"always_on"', { sampler: 'always_on' }],
+    ['sampler', '"null"', { sampler: null }],
+    ['propagators', '"b3"', { propagators: 'b3' }],
+    ['propagators[1]', '"jaeger"', { propagators: ['b3', 'jaeger'] }],
+    ['propagators', '"none"', { propagators: ['none', 'b3'] }],
+    ['propagators[0]', 'an object of Object', { propagators: [{ inject() {} }] }],
+    ['tracerProvider', 'an object of Object', { tracerProvider: {} }],
+    ['logs', '"yes"', { logs: 'yes' }],
+    ['shutdownTimeoutMs', '"-1"', { shutdownTimeoutMs: -1 }],
+    ['shutdownTimeoutMs', '"Infinity"', { shutdownTimeoutMs: Infinity }],
+    ['shutdownTimeoutMs', '"5s"', { shutdownTimeoutMs: '5s' }],
+    ['inbound', '"true"', { inbound: true }],
+    ['inbound.ignore', '"health"', { inbound: { ignore: 'health' } }],
+    ['inbound.ignore[1]', '""', { inbound: { ignore: ['/a', ''] } }],
+    ['inbound.ignore[0]', '"null"', { inbound: { ignore: [null] } }],
+    ['inbound.trust', '"all"', { inbound: { trust: 'all' } }],
+    ['inbound.captureRequestHeaders', '"x-tenant"', { inbound: { captureRequestHeaders: 'x-tenant' } }],
+    ['inbound.captureRequestHeaders[0]', '"x tenant"', { inbound: { captureRequestHeaders: ['x tenant'] } }],
+    ['inbound.captureResponseHeaders[1]', '"1"', { inbound: { captureResponseHeaders: ['etag', 1] } }],
+    ['inbound.redactQueryKeys[0]', '""', { inbound: { redactQueryKeys: [''] } }],
+    ['inbound.trustForwardedHeaders', '"1"', { inbound: { trustForwardedHeaders: 1 } }],
+    ['inbound.responseHeader', '"x trace"', { inbound: { responseHeader: 'x trace' } }],
+    ['inbound.responseHeader', '"1"', { inbound: { responseHeader: 1 } }],
+    ['inbound.onRequest', '"log"', { inbound: { onRequest: 'log' } }],
+    ['inbound.onResponse', '"null"', { inbound: { onResponse: null } }],
+    ['outbound.ignore', '"/health"', { outbound: { ignore: '/health' } }],
+    ['outbound.propagateTo[0]', '"https://users"', { outbound: { propagateTo: ['https://users'] } }],
+    ['outbound.propagateTo', '"false"', { outbound: { propagateTo: false } }],
+    ['outbound.fetch', '"null"', { outbound: { fetch: null } }],
+    ['outbound.onRequest', 'an object of Object', { outbound: { onRequest: {} } }],
+  ];
+
+  it.each(mistakes)('stops the start-up and names "%s" and the value %s', (path, seen, options) => {
+    expect(() => resolveOptions(untyped(options), {})).toThrow(`"${path}" is ${seen === 'null' ? '"null"' : seen}; expected `);
+  });
+
+  it.each([
+    ['sampelr', { sampelr: 1 }],
+    ['inbound.ignored', { inbound: { ignored: [] } }],
+    ['outbound.trust', { outbound: { trust: true } }],
+  ])('in the name "%s" stops the start-up and lists the names there are', (path, options) => {
+    expect(() => resolveOptions(untyped(options), {})).toThrow(`"${path}" does not exist; known names: `);
+  });
+
+  it('is found even where tracing is switched off', () => {
+    expect(() => resolveOptions(untyped({ enabled: false, sampler: 2 }), {})).toThrow('"sampler"');
+  });
+});
+
+describe('the environment', () => {
+  let warnings: string[];
+  beforeEach(() => {
+    warnings = [];
+    jest.spyOn(Logger.prototype, 'warn').mockImplementation((message: unknown) => void warnings.push(String(message)));
+  });
+  afterEach(() => void jest.restoreAllMocks());
+
+  it('switches tracing off with OTEL_SDK_DISABLED, whatever the code says', () => {
+    expect(resolveOptions({ enabled: true }, { OTEL_SDK_DISABLED: 'TRUE' }).enabled).toBe(false);
+    expect(resolveOptions({}, { OTEL_SDK_DISABLED: 'false' }).enabled).toBe(true);
+    expect(resolveOptions({ enabled: false }, { OTEL_SDK_DISABLED: 'false' }).enabled).toBe(false);
+    expect(warnings).toEqual([]);
+    expect(resolveOptions({}, { OTEL_SDK_DISABLED: '1' }).enabled).toBe(true);
+    expect(warnings).toEqual([expect.stringContaining('OTEL_SDK_DISABLED is "1"')]);
+  });
+
+  it('chooses the exporter by OTEL_TRACES_EXPORTER, by an OTLP endpoint, by NODE_ENV, in this order', () => {
+    const exporters = (env: NodeJS.ProcessEnv) => resolveOptions({}, env).exporters;
+    expect(exporters({ OTEL_TRACES_EXPORTER: 'console, otlp,console', NODE_ENV: 'test' })).toEqual(['console', 'otlp']);
+    expect(exporters({ OTEL_TRACES_EXPORTER: 'Zipkin' })).toEqual(['zipkin']);
+    expect(exporters({ OTEL_TRACES_EXPORTER: 'none', NODE_ENV: 'production' })).toEqual([]);
+    expect(exporters({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318', NODE_ENV: 'test' })).toEqual(['otlp']);
+    expect(exporters({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://c:4318/v1/traces' })).toEqual(['otlp']);
+    expect(exporters({ OTEL_EXPORTER_OTLP_ENDPOINT: ' ', NODE_ENV: 'development' })).toEqual(['waterfall']);
+    expect(exporters({ NODE_ENV: 'production' })).toEqual(['otlp']);
+    expect(exporters({ NODE_ENV: 'test' })).toEqual([]);
+    expect(warnings).toEqual([]);
+  });
+
+  it('loses to an exporter in code', () => {
+    expect(resolveOptions({ exporter: 'console' }, { OTEL_TRACES_EXPORTER: 'otlp' }).exporters).toEqual(['console']);
+  });
+
+  it('with unknown names is warned about once and otherwise followed', () => {
+    expect(resolveOptions({}, { OTEL_TRACES_EXPORTER: 'jaeger,console' }).exporters).toEqual(['console']);
+    expect(resolveOptions({}, { OTEL_TRACES_EXPORTER: 'jaeger,console' }).exporters).toEqual(['console']);
+    expect(warnings).toEqual([expect.stringContaining('OTEL_TRACES_EXPORTER is "jaeger"')]);
+    expect(resolveOptions({}, { OTEL_TRACES_EXPORTER: 'none,console' }).exporters).toEqual([]);
+    expect(resolveOptions({}, { OTEL_PROPAGATORS: 'xray' }).propagators).toEqual(['tracecontext', 'baggage', 'b3']);
+    expect(warnings.slice(1)).toEqual([
+      expect.stringContaining('OTEL_TRACES_EXPORTER is "none,console"'),
+      expect.stringContaining('OTEL_PROPAGATORS is "xray"'),
+    ]);
+  });
+
+  it('chooses the header formats by OTEL_PROPAGATORS', () => {
+    const env = { OTEL_PROPAGATORS: ' b3multi, tracecontext ,,b3multi' };
+    expect(resolveOptions({}, env)).toMatchObject({ propagators: ['b3multi', 'tracecontext'], propagatorsInCode: false });
+    expect(resolveOptions({}, { OTEL_PROPAGATORS: 'none' }).propagators).toEqual([]);
+    expect(resolveOptions({ propagators: ['baggage'] }, env).propagators).toEqual(['baggage']);
+  });
+
+  it('replaces the list of known methods', () => {
+    const { inbound, outbound } = resolveOptions({}, { OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS: 'GET, PURGE' });
+    expect([...inbound.knownMethods]).toEqual(['GET', 'PURGE']);
+    expect([...outbound.knownMethods]).toEqual(['GET', 'PURGE']);
+  });
+});
