@@ -21,4 +21,19 @@ export const messages = {
     'TracingModule is imported without options provider; write "TracingModule.forRoot()" in the root module. The module is global: other modules need not import it.',
   asyncOptionsAmbiguous: (count: number) =>
     `TracingModule.forRootAsync() got ${count} of "useFactory", "useClass" and "useExisting"; give exactly one of them.`,
+  waitedInVain: (wanted: string, timeoutMs: number, tree: string, open: readonly string[]) =>
+    `TraceRecorder waited ${timeoutMs} ms for ${wanted}. Recorded so far:\n\n${tree || '(no span)'}\n` +
+    (open.length > 0 ? `\nStarted and not ended: ${open.join(', ')}\n` : '') +
+    `\nCheck the name against the tree; waits take { timeoutMs } where the work takes longer.`,
+  spanExpectation: (name: string, differences: readonly (readonly string[])[], tree: string) =>
+    `About the span "${name}": ` +
+    (differences.length === 0
+      ? 'there is none.'
+      : differences.map(list => (list.length === 0 ? 'one is as described' : list.join('; '))).join('. Another: ') + '.') +
+    ` Recorded:\n\n${tree || '(no span)'}`,
+  treeExpectation: (expected: string, actual: string) =>
+    `About the tree of spans. Described:\n\n${expected}\n\nRecorded:\n\n${actual || '(no span)'}`,
+  notARecorder: (value: unknown) => `A trace matcher got ${show(value)}; expected a TraceRecorder or an array of finished spans.`,
+  spanNotOpened: () => 'A span could not be opened; what it was to stand for runs without it. Look at the sampler and the span processors.',
+  spanNotEnded: () => 'A span could not be ended and is lost. Look at the span processors and the exporter.',
 };

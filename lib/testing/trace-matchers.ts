@@ -1,0 +1,127 @@
+/** Matchers for jest and vitest that look at what a recorder holds and print its tree when they fail. */
+import { messages } from '../tracing.messages.js';
+import { type FinishedSpan, kindName, type SpanKindName, statusName, type SpanStatusName } from '../viewer/model/trace-span.js';
+import type { TreeOptions } from './print-tree.js';
+import { TraceRecorder } from './trace-recorder.js';
+
+/** What a span must be like; what is left out does not matter. @publicApi */
+export interface ExpectedSpan {
+  readonly kind?: SpanKindName;
+  readonly status?: SpanStatusName;
+  /** Attributes that must be there with these values; values may be asymmetric matchers such as `expect.any(Number)`. */
+  readonly attributes?: Readonly<Record<string, unknown>>;
+  /** Names of events that must be there. */
+  readonly events?: readonly string[];
+  /** Name of the parent; `null` where no parent may be recorded. */
+  readonly parent?: string | null;
+}
+
+/**
+ * The matchers as a test runner's types know them; `R` is what a matcher returns. Merge it into the runner's own interface once:
+ *
+ * @example
+ * // jest with @types/jest
+ * declare global { namespace jest { interface Matchers<R> extends TraceMatchers<R> {} } }
+ * @example
+ * // jest with @jest/globals
+ * declare module 'expect' { interface Matchers<R> extends TraceMatchers<R> {} }
+ * @example
+ * // vitest
+ * declare module 'vitest' { interface Assertion<T> extends TraceMatchers<void> {} }
+ * @publicApi
+ */
+export interface TraceMatchers<R> {
+  /** There is a span of this name that is as expected. */
+  toHaveSpan(name: string, expected?: ExpectedSpan): R;
+  /** `recorder.tree(options)` is this text; indentation common to all lines, and empty lines around them, do not count. */
+  toHaveTree(tree: string, options?: TreeOptions): R;
+}
+
+/** What a matcher finds as `this`, in jest and in vitest. @publicApi */
+export interface TraceMatcherContext {
+  equals(a: unknown, b: unknown): boolean;
+}
+
+/** What a matcher answers, in jest and in vitest. @publicApi */
+export interface TraceMatcherResult {
+  pass: boolean;
+  message(): string;
+}
+
+/**
+ * To be registered once: `expect.extend(traceMatchers)`. They take a {@link TraceRecorder}, or an array of finished spans.
+ *
+ * @example expect(recorder).toHaveSpan('GET /orders/:id', { kind: 'server', attributes: { 'http.response.status_code': 200 } });
+ * @publicApi
+ */
+export const traceMatchers = {
+  toHaveSpan(this: TraceMatcherContext, received: unknown, name: string, expected: ExpectedSpan = {}): TraceMatcherResult {
+    const recorder = recorderIn(received);
+    const differences = recorder.spans
+      .filter(span => span.name === name)
+      .map(span => differencesOf(span, expected, recorder, (a, b) => this.equals(a, b)));
+    return {
+      pass: differences.some(list => list.length === 0),
+      message: () => messages.spanExpectation(name, differences, recorder.tree()),
+    };
+  },
+
+  toHaveTree(received: unknown, tree: string, options?: TreeOptions): TraceMatcherResult {
+    const expected = withoutIndentation(tree);
+    const actual = recorderIn(received).tree(options);
+    return { pass: actual === expected, message: () => messages.treeExpectation(expected, actual) };
+  },
+};
+
+function differencesOf(
+  span: FinishedSpan,
+  { kind, status, attributes = {}, events = [], parent }: ExpectedSpan,
+  recorder: TraceRecorder,
+  equals: (a: unknown, b: unknown) => boolean,
+): string[] {
+  const differences: string[] = [];
+  const compare = (what: string, actual: unknown, wanted: unknown) => {
+    if (!equals(actual, wanted)) differences.push(`${what} is ${show(actual)}, expected ${show(wanted)}`);
+  };
+  if (kind !== undefined) compare('kind', kindName(span.kind), kind);
+  if (status !== undefined) compare('status', statusName(span.status.code), status);
+  if (parent !== undefined) compare('parent', recorder.parentOf(span)?.name ?? null, parent);
+  for (const [key, wanted] of Object.entries(attributes)) compare(key, span.attributes[key], wanted);
+  for (const event of events) {
+    if (!span.events.some(({ name }) => name === event)) differences.push(`there is no event ${show(event)}`);
+  }
+  return differences;
+}
+
+function recorderIn(received: unknown): TraceRecorder {
+  if (isRecorder(received)) return received;
+  if (!Array.isArray(received)) throw new TypeError(messages.notARecorder(received));
+  const recorder = new TraceRecorder();
+  recorder.export(received as readonly FinishedSpan[]);
+  return recorder;
+}
+
+/** By shape: a test may have got its recorder from the other build of this package. */
+function isRecorder(received: unknown): received is TraceRecorder {
+  return typeof received === 'object' && received !== null && 'tree' in received && 'parentOf' in received;
+}
+
+function withoutIndentation(text: string): string {
+  const lines = text.split(/\r?\n/).map(line => line.trimEnd());
+  const filled = lines.filter(line => line !== '');
+  const common = Math.min(...filled.map(line => line.length - line.trimStart().length));
+  return filled.map(line => line.slice(common)).join('\n');
+}
+
+function show(value: unknown): string {
+  try {
+    if (isAsymmetric(value)) return value.toAsymmetricMatcher();
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}
+
+function isAsymmetric(value: unknown): value is { toAsymmetricMatcher(): string } {
+  return typeof value === 'object' && value !== null && 'toAsymmetricMatcher' in value;
+}
