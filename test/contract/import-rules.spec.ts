@@ -41,7 +41,14 @@ const allowed: [file: string, source: string][] = [
   ['test/ok.ts', `export * from '../lib/index.js'; export * from '@opentelemetry/sdk-trace-node'; export * from 'fast-check';`],
 ];
 
-const empty = ['lib/index.ts', 'lib/inbound/empty.ts', 'lib/outbound/empty.ts', 'lib/local/empty.ts', 'lib/local/utils.ts', 'lib/common/empty.ts'];
+const empty = [
+  'lib/index.ts',
+  'lib/inbound/empty.ts',
+  'lib/outbound/empty.ts',
+  'lib/local/empty.ts',
+  'lib/local/utils.ts',
+  'lib/common/empty.ts',
+];
 
 interface Violation {
   from: string;

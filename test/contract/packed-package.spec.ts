@@ -1,0 +1,110 @@
+/** What arrives at a user: files, declarations, and one copy of every class however the package is loaded. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { join, relative } from 'node:path';
+import ts from 'typescript';
+import { manifest, type PackedPackage, packagesUsersHave, packPackage } from './packed-package.js';
+
+const ENTRIES = Object.keys(manifest.exports).filter(entry => entry !== './package.json');
+const NAMES = ENTRIES.map(entry => join(manifest.name, entry));
+
+describe('The packed package', () => {
+  let packed: PackedPackage;
+
+  beforeAll(() => {
+    packed = packPackage();
+  }, 120_000);
+
+  afterAll(() => {
+    packed.remove();
+  });
+
+  const files = (folder = packed.folder) =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter(entry => entry.isFile())
+      .map(entry => relative(packed.folder, join(entry.parentPath, entry.name)));
+
+  const node = (file: string, source: string) => {
+    writeFileSync(join(packed.consumer, file), source);
+    return execFileSync(process.execPath, [file], { cwd: packed.consumer, encoding: 'utf8', env: { ...process.env, NODE_OPTIONS: '' } });
+  };
+
+  it('holds the two builds and what a reader wants, nothing else', () => {
+    const outside = files().filter(file => !file.startsWith('dist/'));
+    expect(outside.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']);
+    expect(files().filter(file => /\.(spec|test)\.|tsbuildinfo/.test(file))).toEqual([]);
+    const builtInto = (build: string) => files(join(packed.folder, 'dist', build)).map(file => file.slice(`dist/${build}/`.length));
+    expect(builtInto('cjs').filter(file => file !== 'package.json')).toEqual(builtInto('esm'));
+  });
+
+  it('has entry points and nothing else to import', () => {
+    const source = (path: string) =>
+      `import('${path}').then(() => console.log('resolved'), error => console.log(error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? 'refused' : error))`;
+    expect(node('deep.mjs', source(`${manifest.name}/dist/esm/tracing.module.js`)).trim()).toBe('refused');
+    expect(node('deep.mjs', source(`${manifest.name}/package.json`)).trim()).not.toBe('refused');
+  });
+
+  it.each(NAMES)('reaches the same names through import and require: %s', name => {
+    const compare = `for (const name of new Set([...Object.keys(required), ...Object.keys(imported)])) {
+      if (required[name] !== imported[name]) throw new Error(name + ' exists twice');
+    }
+    console.log(Object.keys(imported).length > 0 ? 'same' : 'empty');`;
+    expect(node('both.cjs', `const required = require('${name}'); import('${name}').then(imported => { ${compare} });`).trim()).toBe(
+      'same',
+    );
+    const viaImport = `import * as imported from '${name}'; import { createRequire } from 'node:module';
+      const required = createRequire(import.meta.url)('${name}'); ${compare}`;
+    expect(node('both.mjs', viaImport).trim()).toBe('same');
+  });
+
+  it.each(NAMES)('loads where no optional peer is installed, also the CommonJS build: %s', name => {
+    const build = join(packed.folder, 'dist/cjs', name.slice(manifest.name.length), 'index.js');
+    expect(node('commonjs.cjs', `console.log(Object.keys(require(${JSON.stringify(build)})).length > 0)`).trim()).toBe('true');
+  });
+
+  it('has declarations that import only what every user has', () => {
+    const foreign = files()
+      .filter(file => file.endsWith('.d.ts'))
+      .flatMap(file => importsOf(join(packed.folder, file)).map(name => `${file}: ${name}`))
+      .filter(line => {
+        const name = line.split(': ')[1] ?? '';
+        return !name.startsWith('.') && !isBuiltin(name) && !packagesUsersHave.includes(packageOf(name));
+      });
+    expect(foreign).toEqual([]);
+  });
+
+  it.each([
+    ['nodenext', 'nodenext', 'module'],
+    ['nodenext', 'nodenext', 'commonjs'],
+    ['preserve', 'bundler', 'module'],
+  ])(
+    'type-checks without skipLibCheck: module %s, resolution %s, %s',
+    (module, moduleResolution, type) => {
+      writeFileSync(join(packed.consumer, 'package.json'), JSON.stringify({ type }));
+      const uses = NAMES.map((name, index) => `import * as entry${index} from '${name}'; console.log(entry${index});`).join('\n');
+      writeFileSync(join(packed.consumer, 'uses.ts'), uses);
+      const options = ['--noEmit', '--strict', '--target', 'es2022', '--experimentalDecorators', '--types', 'node'];
+      const tsc = join(process.cwd(), 'node_modules/typescript/bin/tsc');
+      const run = spawnSync(process.execPath, [tsc, ...options, '--module', module, '--moduleResolution', moduleResolution, 'uses.ts'], {
+        cwd: packed.consumer,
+        encoding: 'utf8',
+      });
+      // What others ship may be as it is.
+      const ours = run.stdout.split('\n').filter(line => line.includes(`${manifest.name}/dist`) || line.startsWith('uses.ts'));
+      expect(ours).toEqual([]);
+    },
+    60_000,
+  );
+});
+
+function importsOf(file: string): string[] {
+  return ts.preProcessFile(readFileSync(file, 'utf8'), true, true).importedFiles.map(({ fileName }) => fileName);
+}
+
+function packageOf(name: string): string {
+  return name
+    .split('/')
+    .slice(0, name.startsWith('@') ? 2 : 1)
+    .join('/');
+}
