@@ -36,4 +36,8 @@ export const messages = {
   notARecorder: (value: unknown) => `A trace matcher got ${show(value)}; expected a TraceRecorder or an array of finished spans.`,
   spanNotOpened: () => 'A span could not be opened; what it was to stand for runs without it. Look at the sampler and the span processors.',
   spanNotEnded: () => 'A span could not be ended and is lost. Look at the span processors and the exporter.',
+  propagatorFailed: (name: string, method: string) =>
+    `The propagator "${name}" threw in ${method}(); its headers are left out. Further failures of it are counted, not logged.`,
+  callNotTraced: () => 'An outgoing call could not be traced and goes on without a span or without headers.',
+  notAnAxiosInstance: (value: unknown) => `traceAxios() got ${show(value)}; expected axios itself or what axios.create() returns.`,
 };
