@@ -1,12 +1,11 @@
 /** One finished span as both views and the testing kit see it, whatever SDK or wire format it came from. */
-import type { Attributes, HrTime, Link, SpanContext, SpanStatus } from '@opentelemetry/api';
+import type { Attributes, HrTime, Link, SpanContext, SpanKind, SpanStatus } from '@opentelemetry/api';
 import { serviceName } from '../../conventions/reading.js';
 
 /** What every finished span offers, in SDK 2.x and 3.x alike (their `ReadableSpan`). @publicApi */
 export interface FinishedSpan {
   readonly name: string;
-  /** `SpanKind` of the OpenTelemetry API. */
-  readonly kind: number;
+  readonly kind: SpanKind;
   spanContext(): SpanContext;
   readonly parentSpanContext?: SpanContext | undefined;
   readonly startTime: HrTime;
