@@ -26,7 +26,10 @@ export interface ExpectedSpan {
  * // jest with @jest/globals
  * declare module 'expect' { interface Matchers<R> extends TraceMatchers<R> {} }
  * @example
- * // vitest
+ * // vitest 5
+ * declare module 'vitest' { interface Matchers<R> extends TraceMatchers<R> {} }
+ * @example
+ * // vitest 3 or 4
  * declare module 'vitest' { interface Assertion<T> extends TraceMatchers<void> {} }
  * @publicApi
  */
