@@ -73,7 +73,9 @@ class GuardedPropagators implements TextMapPropagator {
   private read(propagator: TextMapPropagator, ctx: Context, carrier: unknown, getter: TextMapGetter): Context {
     try {
       const found = propagator.extract(ctx, carrier, getter);
-      if (found === ctx || propagator instanceof StrictTraceContextPropagator || !this.ownTracesAreRandom) return found;
+      if (found === ctx || propagator instanceof StrictTraceContextPropagator) return found;
+      if (typeof found?.getValue !== 'function') throw new TypeError('no context was returned');
+      if (!this.ownTracesAreRandom) return found;
       // Formats other than W3C say nothing about randomness, so the trace must not pass for one of our own.
       const span = trace.getSpanContext(found);
       const isNew = span !== undefined && trace.getSpan(found) !== trace.getSpan(ctx);
