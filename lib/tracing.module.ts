@@ -104,8 +104,8 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationShu
     if (this.running.isEnabled && !interceptors.includes(this.interceptor)) interceptors.unshift(this.interceptor);
     const server: unknown = this.adapterHost.httpAdapter?.getHttpServer();
     if (server instanceof EventEmitter) this.http.hookServer(server);
-    this.undo.push(traceHttpServices(this.modules, this.lazyModules, this.running));
-    if (this.running.outbound.fetch) this.undo.push(traceFetch(this.running));
+    this.undo.push(traceHttpServices(this.modules, this.lazyModules));
+    if (this.running.outbound.fetch) this.undo.push(traceFetch());
   }
 
   /** The HTTP server has been closed by now: what was in flight has ended. */

@@ -17,6 +17,7 @@ export interface Handler {
  */
 export class HandlerTable {
   private table: Map<string, Handler | undefined> | undefined;
+  private readonly paths = new Set<string>();
 
   constructor(
     private readonly modules: ModulesContainer,
@@ -26,6 +27,12 @@ export class HandlerTable {
   find(requestMethod: number, path: string): Handler | undefined {
     this.table ??= this.build();
     return this.table.get(path + requestMethod);
+  }
+
+  /** Whether a path is one that controllers declare, under whatever method. */
+  declares(path: string): boolean {
+    this.table ??= this.build();
+    return this.paths.has(path);
   }
 
   private build(): Map<string, Handler | undefined> {
@@ -48,6 +55,7 @@ export class HandlerTable {
       const requestMethod = Number(Reflect.getMetadata('method', callback) ?? RequestMethod.GET);
       const handler: Handler = { className: controller.name, method, isUntraced: isNoSpan(controller, method) };
       for (const path of this.pathsOf(controller, callback, modulePath)) {
+        this.paths.add(path);
         const key = path + requestMethod;
         const known = table.get(key);
         const isSame = known?.className === handler.className && known.method === method;

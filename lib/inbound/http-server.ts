@@ -21,6 +21,10 @@ interface HookSlots {
   setOnRouteTriggered?(hook: RouteHook | undefined): void;
 }
 
+interface FastifyRequest {
+  readonly routeOptions?: { readonly url?: string };
+}
+
 const TRACED_SERVER = Symbol.for('nestjs-tracing/server');
 const RPC_METADATA = createContextKey('OpenTelemetry SDK Context Key RPC_METADATA');
 const SERVER_KIND = 1;
@@ -103,7 +107,11 @@ export class HttpServerTracing {
 
   /** Requests that reached the framework without the server above: injected ones, other servers, other instrumentations. */
   private enterHook(adapterRequest: unknown, adapterResponse: unknown, done: () => unknown): unknown {
-    if (this.isClosed || workIn()?.application === this.application) return done();
+    const work = workIn();
+    if (this.isClosed || work?.application === this.application) {
+      if (work instanceof ServerRequest && work.relay === undefined) this.rememberFastify(work, adapterRequest as FastifyRequest);
+      return done();
+    }
     const request = rawOf<IncomingMessage>(adapterRequest);
     const response = rawOf<OutgoingMessage>(adapterResponse);
     const active = context.active();
@@ -120,6 +128,12 @@ export class HttpServerTracing {
     // Injected responses never report writableFinished; 'finish' tells that they are complete.
     if (opened instanceof ServerRequest) response.on('finish', () => opened.close(true));
     return context.with(ctx, done);
+  }
+
+  /** Fastify knows the template of a route from the start; it counts where no controller declared it. */
+  private rememberFastify(work: ServerRequest, { routeOptions }: FastifyRequest): void {
+    const url = routeOptions?.url;
+    if (url !== undefined && !this.handlers.declares(url)) work.frameworkRoute = url;
   }
 
   private openRequest(request: IncomingMessage, response: OutgoingMessage) {

@@ -50,6 +50,8 @@ export class ServerRequest implements Work {
   private hasRoute = false;
   private hasHandler = false;
   private isOver = false;
+  /** A route of the framework below that no controller declared. */
+  frameworkRoute: string | undefined = undefined;
 
   constructor(
     readonly application: TracingApplication,
@@ -105,7 +107,7 @@ export class ServerRequest implements Work {
     this.open.delete(this);
     const { span, request, response } = this;
     const { inbound } = this.application;
-    if (!this.hasRoute) this.routeByExpress();
+    if (!this.hasRoute) this.routeWithoutNest();
     const { onResponse } = inbound;
     const isDropped = !isFinished && wasDropped(request, response);
     const statusCode = isDropped && !response.headersSent ? undefined : response.statusCode;
@@ -130,10 +132,11 @@ export class ServerRequest implements Work {
     return statusCode !== undefined && statusCode >= 500 ? String(statusCode) : undefined;
   }
 
-  /** A route that Express serves without Nest leaves its template on the request. */
-  private routeByExpress(): void {
-    const path = this.request.route?.path;
-    if (typeof path === 'string') this.routed((this.request.baseUrl ?? '') + path);
+  /** A route that the framework below serves without Nest leaves its template on the request. */
+  private routeWithoutNest(): void {
+    const { route, baseUrl = '' } = this.request;
+    const path = typeof route?.path === 'string' ? baseUrl + route.path : this.frameworkRoute;
+    if (path !== undefined) this.routed(path);
   }
 }
 

@@ -128,11 +128,15 @@ describe('a request that enters', () => {
     await app.close();
   });
 
-  it('through a route that Express serves without Nest carries its template', async () => {
-    const test = await startApplication('express', {
+  it.each(['express', 'fastify'] as const)('through a route that %s serves without Nest carries its template', async adapter => {
+    const test = await startApplication(adapter, {
       controllers,
       providers,
-      configure: app => app.getHttpAdapter().getInstance().get('/raw/:id', (_req: unknown, res: http.ServerResponse) => res.end('raw')),
+      configure: app =>
+        app
+          .getHttpAdapter()
+          .getInstance()
+          .get('/raw/:id', (_req: unknown, res: { end?: (body: string) => void; send(body: string): void }) => (res.end ?? res.send).call(res, 'raw')),
     });
     await test.request('/raw/1');
     await test.recorder.waitForSpans(1);
