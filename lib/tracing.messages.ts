@@ -40,4 +40,14 @@ export const messages = {
     `The propagator "${name}" threw in ${method}(); its headers are left out. Further failures of it are counted, not logged.`,
   callNotTraced: () => 'An outgoing call could not be traced and goes on without a span or without headers.',
   notAnAxiosInstance: (value: unknown) => `traceAxios() got ${show(value)}; expected axios itself or what axios.create() returns.`,
+  notAMethod: (decorator: string, target: unknown, name: unknown) =>
+    `${decorator} stands on ${placeOf(target, name)}, which is not a method; put it on a method and compile with "experimentalDecorators".`,
+  notAMethodParameter: (className: string, key: string) =>
+    `@SpanAttribute("${key}") stands on a parameter of the constructor of ${className}; put it on a parameter of a method.`,
+  spanOption: (option: string, method: string) => `@Span ${option} of ${method}`,
 };
+
+function placeOf(target: unknown, name: unknown): string {
+  const className = typeof target === 'function' ? target.name : (target as object | undefined)?.constructor.name;
+  return typeof name === 'string' || typeof name === 'symbol' ? `"${className ?? ''}.${String(name)}"` : 'something';
+}

@@ -1,0 +1,153 @@
+/** The wrapper that `@Span()` and `@Traceable()` put around a method: it knows what each call's span is called and carries. */
+import type { Attributes, Link, SpanKind } from '@opentelemetry/api';
+import { Observable } from 'rxjs';
+import { codeAttributes, codeName } from '../conventions/code.js';
+import { messages } from '../tracing.messages.js';
+import { toAttributes } from './attribute-value.js';
+import { isNoSpanClass, isNoSpanMethod } from './no-span.decorator.js';
+import { type ResultMemory, runInSpan, type SpanPlan } from './run-in-span.js';
+import { markSpanned, spanAttributesOf } from './span-attribute.decorator.js';
+import { guarded } from './trouble.js';
+import { wrapMethod } from './wrap-method.js';
+
+/** @internal */
+export type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+/** What the decorators' options come down to. @internal */
+export interface MethodSpan {
+  readonly name?: string | ((...args: unknown[]) => string) | undefined;
+  readonly attributes?: Readonly<Record<string, unknown>> | ((...args: unknown[]) => Readonly<Record<string, unknown>>) | undefined;
+  readonly resultAttributes?: ((result: unknown) => Readonly<Record<string, unknown>>) | undefined;
+  readonly kind?: SpanKind | undefined;
+  readonly root?: boolean | undefined;
+  readonly links?: readonly Link[] | ((...args: unknown[]) => readonly Link[]) | undefined;
+}
+
+/** What calls of the method on instances of one class have in common. */
+interface CallSite {
+  readonly isHidden: boolean;
+  /** `Class.method`, with the class of the instance. */
+  readonly codeName: string;
+  readonly spanName: string;
+  readonly plan: SpanPlan;
+}
+
+/** Wraps a method that `target`, a prototype or for static methods a class, declares. @internal */
+export function tracedMethod(target: object, method: string | symbol, original: Method, options: MethodSpan): Method {
+  markSpanned(target, method);
+  const sites = new WeakMap<object, CallSite>();
+  const memory: ResultMemory = { isLazy: expectedLaziness(target, method, original) };
+  const isPerCall = [options.name, options.attributes, options.links].some(option => typeof option === 'function');
+  let latestOwner: object | undefined;
+  let latest: CallSite | undefined;
+
+  const siteOf = (self: unknown): CallSite => {
+    const owner = classOf(self) ?? target;
+    if (latest !== undefined && owner === latestOwner) return latest;
+    let site = sites.get(owner);
+    if (site === undefined) {
+      site = describeSite(target, method, owner, options, memory);
+      sites.set(owner, site);
+    }
+    latestOwner = owner;
+    latest = site;
+    return site;
+  };
+
+  // Parameter decorators have run by the time of the first call.
+  let argumentAttributes: ReturnType<typeof spanAttributesOf> | null = null;
+
+  return wrapMethod(original, function (this: unknown, ...args: unknown[]): unknown {
+    const site = siteOf(this);
+    if (site.isHidden) return original.apply(this, args);
+    if (argumentAttributes === null) argumentAttributes = spanAttributesOf(target, method);
+    const call = (): unknown => original.apply(this, args);
+    if (!isPerCall && argumentAttributes === undefined) return runInSpan(site.spanName, site.plan, call);
+    return runInSpan(nameOfCall(site, options, args), planOfCall(site, options, argumentAttributes, args), call);
+  });
+}
+
+function describeSite(target: object, method: string | symbol, owner: object, options: MethodSpan, memory: ResultMemory): CallSite {
+  const declaring = typeof target === 'function' ? target : target.constructor;
+  const isDescendant = owner === declaring || Object.prototype.isPrototypeOf.call(declaring, owner);
+  const classRef = isDescendant && typeof owner === 'function' ? owner : declaring;
+  const className = nameOf(classRef) || nameOf(declaring);
+  const code = codeName(className, String(method));
+  const { kind, root: isRoot, attributes, links, resultAttributes } = options;
+  return {
+    isHidden: isNoSpanMethod(target, method) || isNoSpanClass(classRef),
+    codeName: code,
+    spanName: typeof options.name === 'string' ? options.name : code,
+    plan: {
+      kind,
+      isRoot,
+      memory,
+      attributes: {
+        ...codeAttributes(className, String(method)),
+        ...(typeof attributes === 'object' ? toAttributes(attributes) : undefined),
+      },
+      links: typeof links === 'function' ? undefined : links,
+      resultAttributes:
+        resultAttributes &&
+        (result => guarded(optionOf('resultAttributes', code), () => toAttributes(resultAttributes(result)), undefined)),
+    },
+  };
+}
+
+function nameOfCall(site: CallSite, { name }: MethodSpan, args: unknown[]): string | (() => string) {
+  if (typeof name !== 'function') return site.spanName;
+  return () => {
+    const chosen: unknown = guarded(optionOf('name', site.codeName), () => name(...args), site.spanName);
+    return typeof chosen === 'string' && chosen !== '' ? chosen : site.spanName;
+  };
+}
+
+function planOfCall(
+  { plan, codeName: code }: CallSite,
+  { attributes, links }: MethodSpan,
+  argumentAttributes: ((args: readonly unknown[]) => Attributes) | undefined,
+  args: unknown[],
+): SpanPlan {
+  return {
+    ...plan,
+    attributes: () => ({
+      ...argumentAttributes?.(args),
+      ...(plan.attributes as Attributes),
+      ...(typeof attributes === 'function'
+        ? guarded(optionOf('attributes', code), () => toAttributes(attributes(...args)), undefined)
+        : undefined),
+    }),
+    links: typeof links === 'function' ? () => guarded(optionOf('links', code), () => [...links(...args)], []) : plan.links,
+  };
+}
+
+function optionOf(option: string, code: string): string {
+  return messages.spanOption(option, code);
+}
+
+function classOf(self: unknown): object | undefined {
+  if (typeof self === 'function') return self;
+  if (typeof self !== 'object' || self === null) return undefined;
+  const owner: unknown = self.constructor;
+  return typeof owner === 'function' ? owner : undefined;
+}
+
+/** Empty for a class without name, and for one whose static `name` is something else. */
+function nameOf(classRef: Function): string {
+  const name: unknown = classRef.name;
+  return typeof name === 'string' ? name : '';
+}
+
+/** What the declaration tells about the result; `undefined` where the first call has to. */
+function expectedLaziness(target: object, method: string | symbol, original: Method): boolean | undefined {
+  switch (Object.prototype.toString.call(original)) {
+    case '[object GeneratorFunction]':
+    case '[object AsyncGeneratorFunction]':
+      return true;
+    case '[object AsyncFunction]':
+      return false;
+  }
+  const returned: unknown = Reflect.getMetadata('design:returntype', target, method);
+  if (typeof returned !== 'function' || returned === Object) return undefined;
+  return returned === Observable || returned.prototype instanceof Observable;
+}
