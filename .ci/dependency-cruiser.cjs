@@ -38,7 +38,7 @@ module.exports = {
       'nest-from-its-roots',
       'Deep paths of Nest break between majors.',
       { path: '^(lib|sample)/' },
-      { path: '(^|/)@nestjs/[^/]+/(?!index[.](js|d[.]ts)$)' },
+      { path: '(^|/)@nestjs/[^/]+/(?!(?:dist/)?index[.](js|d[.]ts)$)' },
     ),
     rule(
       'names-that-say-something',
