@@ -33,15 +33,16 @@ function nest(versions) {
 }
 
 /**
- * Each kind: `name`; the Nest majors and Node majors it is for; `files(folder)` writes what is special about it; `prepare` runs once on the
+ * Each kind: `name`; the Nest majors and Node majors it is for; the Nest of its row in CI; `files(folder)` writes what is special about it; `prepare` runs once on the
  * Node at hand; `run` once a Node, and fails or prints `proof`.
  */
 export const KINDS = [
-  compiledApplication('app, require', 'commonjs'),
-  compiledApplication('app, import', 'module'),
+  compiledApplication('app, require', 'commonjs', '11'),
+  compiledApplication('app, import', 'module', '12'),
   {
     name: 'jest, CommonJS',
     nests: ['11'],
+    ci: '11',
     type: 'commonjs',
     files: folder => writeJest(folder, { transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.json' }] } }),
     run: (node, folder) => jest(node, folder),
@@ -49,6 +50,7 @@ export const KINDS = [
   {
     name: 'jest, all to CommonJS',
     nests: ['12'],
+    ci: '12',
     type: 'commonjs',
     files: folder =>
       writeJest(folder, {
@@ -68,6 +70,7 @@ export const KINDS = [
   {
     name: 'jest, ES modules',
     nests: ['11', '12'],
+    ci: '12',
     type: 'module',
     files: folder =>
       writeJest(folder, {
@@ -79,6 +82,7 @@ export const KINDS = [
   {
     name: 'vitest',
     nests: ['11', '12'],
+    ci: '12',
     type: 'module',
     files: folder =>
       write(
@@ -91,6 +95,7 @@ export const KINDS = [
   },
   bundledApplication(
     'bundle, webpack',
+    '11',
     `const { join } = require('node:path');
      const webpack = require('webpack');
      const installed = name => { try { require.resolve(name); return true; } catch (error) { return error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED'; } };
@@ -110,21 +115,23 @@ export const KINDS = [
   ),
   bundledApplication(
     'bundle, esbuild',
+    '12',
     `const { buildSync } = require('esbuild');
-     const optional = ['@nestjs/microservices', '@nestjs/websockets/socket-module', 'class-transformer', 'class-validator'];
+     const optional = ['@nestjs/microservices', '@nestjs/websockets', 'class-transformer', 'class-validator'];
      buildSync({
        entryPoints: ['dist/main.js'], outfile: 'bundle/main.cjs', bundle: true, platform: 'node', format: 'cjs', target: 'node20',
-       external: [...optional, '@nestjs/microservices/*', '@nestjs/platform-socket.io'], keepNames: true,
+       external: optional.flatMap(name => [name, name + '/*']), keepNames: true,
        define: { 'import.meta.url': 'importMetaUrl' }, banner: { js: 'const importMetaUrl = require("node:url").pathToFileURL(__filename).href;' },
      });`,
   ),
 ];
 
 /** An application compiled with tsc, types included, and started as a process. */
-function compiledApplication(name, type) {
+function compiledApplication(name, type, ci) {
   return {
     name,
     nests: ['11', '12'],
+    ci,
     type,
     prepare: compile,
     run: async (node, folder) =>
@@ -134,10 +141,11 @@ function compiledApplication(name, type) {
 }
 
 /** The compiled application as one file, started where no package is in reach. */
-function bundledApplication(name, script) {
+function bundledApplication(name, ci, script) {
   return {
     name,
     nests: ['11', '12'],
+    ci,
     type: 'module',
     files: folder => write(join(folder, 'bundle.cjs'), script),
     prepare: async folder => {
