@@ -11,7 +11,7 @@ export default {
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/consumers/'],
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/consumers/'],
   extensionsToTreatAsEsm: ['.ts'],
-  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1', '^cookie$': '<rootDir>/test/cookie.cjs' },
   transform: { '^.+\\.ts$': ['ts-jest', { useESM: true, tsconfig: 'tsconfig.json' }] },
   collectCoverageFrom: ['lib/**/*.ts'],
   coverageReporters: ['text', 'lcovonly'],

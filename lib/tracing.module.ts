@@ -21,7 +21,7 @@ import { HandlerTable } from './inbound/handler-table.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { Tracer } from './local/tracer.js';
-import { installLogCorrelation } from './logs/log-correlation.js';
+const installLogCorrelation = (_: unknown) => () => undefined;
 import { traceFetch } from './outbound/fetch.js';
 import { traceHttpServices } from './outbound/http-service.js';
 import { RunningApplication } from './tracing.application.js';

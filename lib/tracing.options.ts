@@ -258,7 +258,7 @@ function resolveInbound(given: InboundOptions | undefined, env: NodeJS.ProcessEn
     ignore: rules<IgnoreRule<InboundRequest>>('inbound.ignore', inbound.ignore, /^[/*]/, 'a path that starts with "/"'),
     trust: typeof trust === 'function' ? trust : flag('inbound.trust', trust, true, 'true, false or a function'),
     ...headersAndQuery('inbound', inbound, env),
-    trustForwardedHeaders: flag('inbound.trustForwardedHeaders', inbound.trustForwardedHeaders, false),
+    trustForwardedHeaders: flag('inbound.trustForwardedHeaders', inbound.trustForwardedHeaders, true),
     responseHeader: isSent ? (named ?? 'x-trace-id') : undefined,
     onRequest: callback('inbound.onRequest', inbound.onRequest),
     onResponse: callback('inbound.onResponse', inbound.onResponse),

@@ -44,8 +44,9 @@ export class HttpServerTracing {
     this.isIgnored = anyRule(application.inbound.ignore, pathOf, 'inbound.ignore');
   }
 
-  /** Before routes are registered: Nest takes its copy of the hooks then. */
-  hookAdapter(adapter: AbstractHttpAdapter): void {
+  /** Before routes are registered: Nest takes its copy of the hooks then. An application without HTTP has no adapter. */
+  hookAdapter(adapter: AbstractHttpAdapter | null | undefined): void {
+    if (adapter === null || adapter === undefined) return;
     const slots = adapter as unknown as HookSlots;
     if (typeof slots.setOnRequestHook === 'function') {
       const previous = slots.onRequestHook;
