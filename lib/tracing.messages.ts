@@ -36,6 +36,27 @@ export const messages = {
   notARecorder: (value: unknown) => `A trace matcher got ${show(value)}; expected a TraceRecorder or an array of finished spans.`,
   spanNotOpened: () => 'A span could not be opened; what it was to stand for runs without it. Look at the sampler and the span processors.',
   spanNotEnded: () => 'A span could not be ended and is lost. Look at the span processors and the exporter.',
+  samplerFailed: () =>
+    'The Sampler of the option "sampler" threw or decided nothing; the trace is recorded unless its parent is not. Further failures are counted, not logged.',
+  processorFailed: (name: string, method: string) =>
+    `The span processor "${name}" threw in ${method}() and is passed over. Further failures of it are counted, not logged.`,
+  exporterMissing: (exporter: string, packageName: string) =>
+    `The exporter "${exporter}" needs the package "${packageName}", which is not installed. Run "npm i ${packageName}", or choose another exporter by the option "exporter" or by OTEL_TRACES_EXPORTER.`,
+  exportFailed: (exporter: string) =>
+    `Spans could not be delivered by the exporter "${exporter}" and are dropped. Check that what it sends to is running and reachable. Further failures are counted and summed up at shutdown.`,
+  queueFull: (exporter: string, size: number) =>
+    `More than ${size} spans wait for the exporter "${exporter}"; further ones are dropped. Raise OTEL_BSP_MAX_QUEUE_SIZE, sample less, or look at what keeps the exporter. Further drops are counted and summed up at shutdown.`,
+  spansLost: (exporter: string, queueFull: number, exportFailed: number, deadlinePassed: number, deadlineMs: number) =>
+    `${queueFull + exportFailed + deadlinePassed} spans did not reach the exporter "${exporter}": ${queueFull} found its queue full, ${exportFailed} it failed to deliver, ${deadlinePassed} were on their way when the ${deadlineMs} ms of the option "shutdownTimeoutMs" were over.`,
+  shutdownFailed: (what: string) => `${what} did not shut down cleanly; the application goes on closing.`,
+  optionsWithoutEffect: (options: readonly string[], because: string) =>
+    `${because}, so these options of TracingModule have no effect: ${options.join(', ')}. Set them where that provider is made, or do not register it.`,
+  providerRegistered: () => 'An OpenTelemetry provider was registered before the application started and is used as it is',
+  providerGiven: () => 'The provider of the option "tracerProvider" is used as it is',
+  apiUnseen: (version: string) =>
+    `A provider is registered with @opentelemetry/api ${version}, which is older than the copy this application uses and cannot be seen from it. Spans of this application stay apart from it; install one version of @opentelemetry/api ("npm ls @opentelemetry/api").`,
+  slotRefused: (slot: string, version: string) =>
+    `OpenTelemetry's global "${slot}" could not be registered: @opentelemetry/api ${version} is in use besides the copy of this application. Install one version of it ("npm ls @opentelemetry/api").`,
   propagatorFailed: (name: string, method: string) =>
     `The propagator "${name}" threw in ${method}(); its headers are left out. Further failures of it are counted, not logged.`,
   callNotTraced: () => 'An outgoing call could not be traced and goes on without a span or without headers.',

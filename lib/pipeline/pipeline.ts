@@ -1,0 +1,103 @@
+/** How spans leave the process: through a provider that is already there, or through one built from the options. */
+import { type Context, type Span, type TextMapPropagator, trace, type Tracer, type TracerProvider } from '@opentelemetry/api';
+import { Logger } from '@nestjs/common';
+import { reportTrouble } from '../local/trouble.js';
+import { createPropagator } from '../propagation/composite.propagator.js';
+import { messages } from '../tracing.messages.js';
+import type { ResolvedTracingOptions } from '../tracing.options.js';
+import { VERSION } from '../tracing.version.js';
+import { listenToDiagnostics } from './diagnostics.js';
+import { foreignPropagator, foreignProvider, register } from './global-registration.js';
+
+/** @internal */
+export interface Pipeline {
+  /** Of the provider in force, in the scope of this package. */
+  readonly tracer: Tracer;
+  readonly propagator: TextMapPropagator;
+  /** Whether the provider is somebody else's. */
+  readonly adopted: boolean;
+  /** The span for work in `parent` where it is known before asking that it will not be recorded; see TracingApplication. */
+  unsampledSpan(parent: Context): Span | undefined;
+  /** Delivers all spans that have ended, at the latest within the deadline of the options. Never rejects. */
+  forceFlush(): Promise<void>;
+  /** As {@link forceFlush}, and gives back what was registered. Never rejects; a second call waits for the first. */
+  shutdown(): Promise<void>;
+}
+
+const SCOPE = 'nestjs-tracing';
+
+/** @internal */
+export async function createPipeline(options: ResolvedTracingOptions, env: NodeJS.ProcessEnv = process.env): Promise<Pipeline> {
+  if (options.tracerProvider !== undefined) return adopt(options, options.tracerProvider, messages.providerGiven(), env);
+  if (foreignProvider() !== undefined) return adopt(options, undefined, messages.providerRegistered(), env);
+  // Loaded only here: next to a provider of somebody else the SDK is not needed.
+  const { buildProvider } = await import('./provider.js');
+  const own = await buildProvider(options, env);
+  const propagator = createPropagator(options.propagators, true);
+  const registration = register(own.provider, propagator);
+  const stopListening = listenToDiagnostics(env);
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    registration.handOver();
+    await withinDeadline('The built-in provider', options.shutdownTimeoutMs, () => own.shutdown());
+    own.settleAccounts();
+    registration.leave();
+    stopListening();
+  };
+  return {
+    tracer: own.provider.getTracer(SCOPE, VERSION),
+    propagator,
+    adopted: false,
+    unsampledSpan: parent => own.unsampledSpan(parent),
+    forceFlush: () => withinDeadline('The built-in provider', options.shutdownTimeoutMs, () => own.forceFlush()),
+    shutdown: () => (closing ??= close()),
+  };
+}
+
+/** Works with the `given` provider, or else with the registered one, and leaves its life to who made it. */
+function adopt(options: ResolvedTracingOptions, given: TracerProvider | undefined, because: string, env: NodeJS.ProcessEnv): Pipeline {
+  const { pipelineOptionsInCode, propagators, propagatorsInCode, shutdownTimeoutMs } = options;
+  if (pipelineOptionsInCode.length > 0) new Logger('Tracing').warn(messages.optionsWithoutEffect(pipelineOptionsInCode, because));
+  const foreign = propagatorsInCode ? undefined : foreignPropagator();
+  const propagator = createPropagator(foreign === undefined ? propagators : [foreign]);
+  const registration = register(given, propagator);
+  const stopListening = listenToDiagnostics(env);
+  const flush = () => withinDeadline('The provider in use', shutdownTimeoutMs, () => flushOf(given ?? trace.getTracerProvider()));
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    await flush();
+    registration.handOver();
+    registration.leave();
+    stopListening();
+  };
+  return {
+    tracer: given === undefined ? trace.getTracer(SCOPE, VERSION) : given.getTracer(SCOPE, VERSION),
+    propagator,
+    adopted: true,
+    unsampledSpan: () => undefined,
+    forceFlush: flush,
+    shutdown: () => (closing ??= close()),
+  };
+}
+
+/** `forceFlush` is the SDK's, and behind the API's proxy. */
+function flushOf(provider: TracerProvider): unknown {
+  const { getDelegate } = provider as { getDelegate?: () => TracerProvider };
+  const { forceFlush } = (getDelegate?.call(provider) ?? provider) as { forceFlush?: () => unknown };
+  return forceFlush?.call(getDelegate?.call(provider) ?? provider);
+}
+
+/** Waits for `act`, but not longer; neither a failure nor a late end of it goes further. */
+async function withinDeadline(what: string, deadlineMs: number, act: () => unknown): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<void>(resolve => (timer = setTimeout(resolve, deadlineMs)));
+  const end = (async () => {
+    try {
+      await act();
+    } catch (error) {
+      reportTrouble('shutdown', messages.shutdownFailed(what), error);
+    }
+  })();
+  await Promise.race([end, deadline]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,65 @@
+/** The built-in provider: what the options and the environment say about spans, put together out of the SDK. */
+import { type Context, type Span, type TracerProvider } from '@opentelemetry/api';
+import { Logger } from '@nestjs/common';
+import { NodeTracerProvider, type SpanProcessor } from '@opentelemetry/sdk-trace-node';
+import { messages } from '../tracing.messages.js';
+import type { ResolvedTracingOptions } from '../tracing.options.js';
+import { Delivery } from './delivery.js';
+import type { ChosenExporter } from './exporter-choice.js';
+import { createExporter } from './exporters.js';
+import { foresee } from './foresight.js';
+import { GuardedProcessor } from './guarded-processor.js';
+import { PooledIdGenerator } from './id-generator.js';
+import { batchLimits, spanLimits } from './limits.js';
+import { describeResource } from './resource.js';
+import { chooseSampler } from './sampler.js';
+
+/** @internal */
+export interface OwnProvider {
+  readonly provider: TracerProvider;
+  unsampledSpan(parent: Context): Span | undefined;
+  /** Resolves when everything that has ended is delivered or lost. */
+  forceFlush(): Promise<unknown>;
+  shutdown(): Promise<unknown>;
+  /** Gives up what {@link shutdown} still waits for, and says how many spans were lost in all. */
+  settleAccounts(): void;
+}
+
+/** @internal */
+export async function buildProvider(options: ResolvedTracingOptions, env: NodeJS.ProcessEnv): Promise<OwnProvider> {
+  const deliveries = await Promise.all(options.exporters.map(exporter => deliveryTo(exporter, env)));
+  const processors: SpanProcessor[] = [...options.spanProcessors.map(processor => new GuardedProcessor(processor)), ...deliveries];
+  const { sampler, rule } = chooseSampler(options.sampler, env);
+  const idGenerator = new PooledIdGenerator();
+  const provider = new NodeTracerProvider({
+    resource: describeResource(options, env),
+    spanLimits: spanLimits(env),
+    spanProcessors: processors,
+    sampler,
+    idGenerator,
+  });
+  return {
+    provider,
+    unsampledSpan: rule === undefined ? () => undefined : foresee(rule, idGenerator),
+    forceFlush: () => Promise.allSettled(processors.map(processor => processor.forceFlush())),
+    shutdown: () => Promise.allSettled(processors.map(processor => processor.shutdown())),
+    settleAccounts: () => {
+      for (const delivery of deliveries) {
+        delivery.abandon();
+        const { queueFull, exportFailed, deadlinePassed } = delivery.losses;
+        if (queueFull + exportFailed + deadlinePassed === 0) continue;
+        new Logger('Tracing').warn(messages.spansLost(delivery.name, queueFull, exportFailed, deadlinePassed, options.shutdownTimeoutMs));
+      }
+    },
+  };
+}
+
+async function deliveryTo(exporter: ChosenExporter, env: NodeJS.ProcessEnv): Promise<Delivery> {
+  const limits = batchLimits(env);
+  if (typeof exporter !== 'string') {
+    // A user's tests see a span as soon as it has ended.
+    return new Delivery(exporter.constructor.name, exporter, limits, env.NODE_ENV === 'test' ? 'at once' : 'in batches');
+  }
+  const isForDevelopers = exporter === 'console' || exporter === 'waterfall';
+  return new Delivery(exporter, await createExporter(exporter, env), limits, isForDevelopers ? 'at once' : 'in batches');
+}
