@@ -10,12 +10,12 @@ export interface TreeOptions {
 }
 
 /**
- * `traces` as text, one line per span, children indented by two spaces: the service where it is not the parent's, the name, the kind
- * unless internal, `ok` or `error` with its `error.type`, attributes.
+ * `traces` as text, one line per span, children indented by two spaces: where several services took part, the service that is not the
+ * parent's; the name, the kind unless internal, `ok` or `error` with its `error.type`, attributes.
  * @internal
  */
 export function printTrees(traces: readonly TraceTree[], { attributes = [] }: TreeOptions = {}): string {
-  const services = new Set(traces.flatMap(trace => trace.roots.map(root => root.span.service)));
+  const services = new Set(traces.flatMap(trace => [...servicesOf(trace)]));
   // In tests of one service its name would stand in front of every root.
   const usual = services.size === 1 ? [...services][0] : undefined;
   const lines: string[] = [];
@@ -28,6 +28,16 @@ export function printTrees(traces: readonly TraceTree[], { attributes = [] }: Tr
     }
   }
   return lines.join('\n');
+}
+
+function servicesOf({ roots }: TraceTree): Set<string> {
+  const services = new Set<string>();
+  const waiting = [...roots];
+  for (let node = waiting.pop(); node; node = waiting.pop()) {
+    services.add(node.span.service);
+    waiting.push(...node.children);
+  }
+  return services;
 }
 
 function describe({ span }: TraceNode, parentService: string | undefined, keys: readonly string[]): string {

@@ -25,6 +25,9 @@ interface Waiter {
   settle(): boolean;
 }
 
+/** `TraceFlags.SAMPLED`. */
+const SAMPLED = 1;
+
 // Taken before a test can replace them: waiting works under fake timers too.
 const { setTimeout, clearTimeout } = globalThis;
 
@@ -68,7 +71,11 @@ export class TraceRecorder {
 
   /** Resolves with the first span that `query` means, at once or when it finishes. */
   waitForSpan(query: SpanQuery, options?: WaitOptions): Promise<FinishedSpan> {
-    return this.wait(() => this.find(query), typeof query === 'string' ? `a span "${query}"` : 'a span the given function accepts', options);
+    return this.wait(
+      () => this.find(query),
+      typeof query === 'string' ? `a span "${query}"` : 'a span the given function accepts',
+      options,
+    );
   }
 
   /** Resolves with all spans as soon as there are `enough` of them: so many, or what the function says. */
@@ -83,7 +90,11 @@ export class TraceRecorder {
    * Without `traceId` any complete trace will do.
    */
   waitForTrace(traceId?: string, options?: WaitOptions): Promise<readonly FinishedSpan[]> {
-    return this.wait(() => this.completeTrace(traceId), traceId === undefined ? 'a complete trace' : `the complete trace ${traceId}`, options);
+    return this.wait(
+      () => this.completeTrace(traceId),
+      traceId === undefined ? 'a complete trace' : `the complete trace ${traceId}`,
+      options,
+    );
   }
 
   /** Forgets the spans recorded so far; waits go on. */
@@ -113,7 +124,10 @@ export class TraceRecorder {
 
   /** Called by a provider when a span starts. */
   onStart(span: StartedSpan): void {
-    const key = keyOf(span.spanContext());
+    const context = span.spanContext();
+    // An exporter would never get the others.
+    if ((context.traceFlags & SAMPLED) === 0) return;
+    const key = keyOf(context);
     this.open.set(key, span);
     this.starts.set(key, (this.startCount += 1));
   }
@@ -136,8 +150,7 @@ export class TraceRecorder {
   private record(span: FinishedSpan): void {
     const context = span.spanContext();
     this.open.delete(keyOf(context));
-    // A processor sees spans that are recorded but not sampled; an exporter would never get them.
-    if ((context.traceFlags & 1) === 1) this.recorded.set(keyOf(context), span);
+    if ((context.traceFlags & SAMPLED) !== 0) this.recorded.set(keyOf(context), span);
   }
 
   private completeTrace(traceId: string | undefined): readonly FinishedSpan[] | undefined {

@@ -22,6 +22,20 @@ export function cut(text: string, cells: number, ellipsis: string): string {
   return room < 0 ? '' : kept + ellipsis;
 }
 
+/** `text` cut to `cells` from its start, which becomes an `ellipsis` where something is missing. @internal */
+export function cutStart(text: string, cells: number, ellipsis: string): string {
+  if (cellsOf(text) <= cells) return text;
+  const reversed = Array.from(graphemes.segment(text), ({ segment }) => segment).reverse();
+  let kept = '';
+  let used = ellipsis.length;
+  for (const segment of reversed) {
+    used += WIDE.test(segment) ? 2 : 1;
+    if (used > cells) break;
+    kept = segment + kept;
+  }
+  return ellipsis + kept;
+}
+
 /** `text` with spaces after it up to `cells`. @internal */
 export function padEnd(text: string, cells: number): string {
   return text + ' '.repeat(Math.max(0, cells - cellsOf(text)));

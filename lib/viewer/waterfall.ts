@@ -1,11 +1,11 @@
 /** Draws one tree of spans as a block of lines: tree on the left, duration and bar on the right. */
 import { answer, destination } from '../conventions/reading.js';
 import { formatDuration } from './model/duration.js';
-import { type Failure, failureOf } from './model/failure.js';
+import { type Failure, failureOf, type Place } from './model/failure.js';
 import { foldSiblings } from './model/fold-siblings.js';
 import type { TraceNode, TraceTree } from './model/trace-tree.js';
 import type { Glyphs, Paint } from './terminal-style.js';
-import { cellsOf, cut, padEnd, printable } from './terminal-text.js';
+import { cellsOf, cut, cutStart, padEnd, printable } from './terminal-text.js';
 
 /** How a block looks. @internal */
 export interface WaterfallLayout {
@@ -112,8 +112,10 @@ function table(rows: readonly Row[], trace: TraceTree, layout: WaterfallLayout):
   const durations = rows.map(durationOf);
   const durationCells = Math.max(...durations.map(text => text.length));
   const widest = Math.max(...rows.map(row => cellsOf(row.prefix) + cellsOf(row.label)));
-  const treeCells = Math.min(widest, Math.floor((columns - durationCells) * 0.6));
-  const barCells = columns - treeCells - durationCells - 6;
+  // Two spaces before each of the three.
+  const room = columns - durationCells - 6;
+  const treeCells = Math.min(widest, room - Math.max(12, Math.floor(columns / 4)));
+  const barCells = room - treeCells;
   return rows.flatMap((row, index) => {
     const failed = row.node.span.status === 'error';
     const tree = padEnd(cut(row.prefix + row.label, treeCells, glyphs.ellipsis), treeCells);
@@ -148,13 +150,21 @@ function failureLines(node: TraceNode, indent: string, { columns, glyphs, paint,
   const failure = failureOf(node.span, workingDirectory);
   if (!failure || isToldBelow(node, failure)) return [];
   const reason = printable([failure.type, failure.message].filter(Boolean).join(': '));
-  if (reason === '') return [];
-  const place = failure.frame === undefined ? '' : printable(`  at ${failure.frame}`);
+  // The row itself says what was answered.
+  if (reason === '' || reason === answer(node.span.attributes)) return [];
   const start = `  ${indent}${node.children.length > 0 ? glyphs.trunk : '  '}`;
   const room = Math.max(20, columns - cellsOf(start));
   // The place is worth more than the end of a long message, as long as the message keeps half of the line.
-  const text = cut(reason, room - Math.min(cellsOf(place), Math.floor(room / 2)), glyphs.ellipsis);
-  return [start + paint.failed(text) + paint.dim(cut(place, room - cellsOf(text), glyphs.ellipsis))];
+  const place = failure.place ? placeWithin(failure.place, Math.max(room - cellsOf(reason), Math.ceil(room / 2)), glyphs) : '';
+  return [start + paint.failed(cut(reason, room - cellsOf(place), glyphs.ellipsis)) + paint.dim(place)];
+}
+
+/** Function and line where there is room, else the line, else the end of its path: the file is what one looks for. */
+function placeWithin({ functionName, location }: Place, cells: number, { ellipsis }: Glyphs): string {
+  const full = functionName === '' ? location : `${functionName} (${location})`;
+  const at = '  at ';
+  const fitting = [full, location].map(printable).find(text => cellsOf(at + text) <= cells);
+  return at + (fitting ?? cutStart(printable(location), cells - at.length, ellipsis));
 }
 
 /** An error on its way up is told once, where it came from. */

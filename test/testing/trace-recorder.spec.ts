@@ -191,6 +191,6 @@ describe('A recorded tree', () => {
       finishedSpan({ id: '2', name: 'GET', parent: '1', kind: SpanKind.CLIENT }),
       finishedSpan({ id: '1', name: 'GET /orders/:id', kind: SpanKind.SERVER }),
     ]);
-    expect(recorder.tree()).toBe('GET /orders/:id (server)\n  GET (client)\n    users: GET /users/:id (server)');
+    expect(recorder.tree()).toBe('orders: GET /orders/:id (server)\n  GET (client)\n    users: GET /users/:id (server)');
   });
 });

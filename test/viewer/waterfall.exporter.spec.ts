@@ -110,6 +110,27 @@ describe('The waterfall in the terminal', () => {
     );
   });
 
+  it.each([
+    [100, '  TypeError: no user 7  at UsersService.find (src/users.service.ts:12:5)'],
+    [60, '  TypeError: no user 7  at src/users.service.ts:12:5'],
+    [44, '  TypeError: no user 7  at …ervice.ts:12:5'],
+  ])('keeps, in %d columns, the line where it happened in sight', (columns, expected) => {
+    const { screen, send } = exporter({ columns });
+    send({ id: '1', name: 'job', error: 'no user 7', events: [boom] });
+    expect(
+      screen.text
+        .split('\n')
+        .find(line => line.includes('TypeError'))
+        ?.replace(/^ +/, '  '),
+    ).toBe(expected);
+  });
+
+  it('does not repeat as reason what the row says as answer', () => {
+    const { screen, send } = exporter();
+    send({ id: '1', name: 'GET', error: '', kind: SpanKind.CLIENT, attributes: { 'http.response.status_code': 404, 'error.type': '404' } });
+    expect(screen.text.match(/404/g)).toHaveLength(1);
+  });
+
   it('folds siblings that are alike into one row with their number, sum and slowest subtree', () => {
     const { screen, send } = exporter();
     send(
@@ -151,9 +172,9 @@ describe('The waterfall in the terminal', () => {
       golden(`
     ✔ POST /orders  10.0 ms  3 spans  orders
       trace 0000000000000000000000000000000a
-      POST /orders                     10.0 ms  ████████████████
-      ├ 注文サービス.注文をデータベ…   8.00 ms   ██████████████
-      └ send 📦 to the warehouse tha…  1.00 ms                ██
+      POST /orders                      10.0 ms  ███████████████
+      ├ 注文サービス.注文をデータベー…  8.00 ms   █████████████
+      └ send 📦 to the warehouse that…  1.00 ms               ██
 `),
     );
   });

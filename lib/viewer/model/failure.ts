@@ -6,8 +6,16 @@ import type { TraceSpan } from './trace-span.js';
 export interface Failure {
   readonly type: string | undefined;
   readonly message: string | undefined;
-  /** `Class.method (path:line:column)`, without what belongs to Node or to node_modules. */
-  readonly frame: string | undefined;
+  /** The first place that belongs neither to Node nor to node_modules. */
+  readonly place: Place | undefined;
+}
+
+/** A line of source code. @internal */
+export interface Place {
+  /** Empty at the top level of a file. */
+  readonly functionName: string;
+  /** `path:line:column`. */
+  readonly location: string;
 }
 
 /** The failure of `span`, of its last exception event where it has one; `undefined` where it did not fail. @internal */
@@ -18,21 +26,22 @@ export function failureOf(span: TraceSpan, workingDirectory = ''): Failure | und
     const exception = event && exceptionIn(event);
     if (exception) {
       const { type, message, stack } = exception;
-      return { type, message: message ?? span.statusMessage, frame: stack === undefined ? undefined : userFrame(stack, workingDirectory) };
+      return { type, message: message ?? span.statusMessage, place: stack === undefined ? undefined : userPlace(stack, workingDirectory) };
     }
   }
-  return { type: errorTypeOf(span.attributes), message: span.statusMessage, frame: undefined };
+  return { type: errorTypeOf(span.attributes), message: span.statusMessage, place: undefined };
 }
 
-const FRAME = /^\s+at (?:async )?(.+)$/;
-const FOREIGN = /node_modules|\(?(?:node:|internal\/)|<anonymous>\)?$|^new Promise /;
+const FRAME = /^\s+at (?:async )?(?:(.+) \((.+)\)|(.+))$/;
+const FOREIGN = /node_modules|^node:|^internal\/|^<anonymous>$|^native$/;
 
-function userFrame(stack: string, workingDirectory: string): string | undefined {
+function userPlace(stack: string, workingDirectory: string): Place | undefined {
   for (const line of stack.split('\n')) {
-    const frame = FRAME.exec(line)?.[1];
-    if (frame === undefined || FOREIGN.test(frame)) continue;
-    const local = frame.replace('file://', '');
-    return workingDirectory ? local.replace(`${workingDirectory}/`, '') : local;
+    const [, functionName = '', inside, alone = ''] = FRAME.exec(line) ?? [];
+    const location = (inside ?? alone).replace('file://', '');
+    if (location === '' || FOREIGN.test(location)) continue;
+    const isBelow = workingDirectory !== '' && location.startsWith(`${workingDirectory}/`);
+    return { functionName, location: isBelow ? location.slice(workingDirectory.length + 1) : location };
   }
   return undefined;
 }

@@ -1,0 +1,23 @@
+/** What the runner does with the two services: one request, one trace. */
+import type { Scenario } from '../runner/scenario.js';
+
+export const twoServices: Scenario = {
+  folder: '01-two-services',
+  // A service is started after those it calls, whose addresses it is given.
+  services: [{ name: 'service-2' }, { name: 'service-1', calls: { SERVICE_2_URL: 'service-2' } }],
+  entrance: 'service-1',
+  requests: [
+    {
+      title: 'Service 1 calls Service 2',
+      path: '/',
+      status: 200,
+      tree: `
+        service-1: GET / (server)
+          GET (client)
+            service-2: GET / (server)
+              service2-custom-work
+      `,
+      events: { 'service2-custom-work': ['Finished work'] },
+    },
+  ],
+};

@@ -1,0 +1,93 @@
+/** Runs a sample: starts its services, sends its requests, shows each trace as one tree, checks the trees, stops everything. */
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { TraceRecorder, traceMatchers } from 'nestjs-tracing/testing';
+import { WaterfallExporter } from 'nestjs-tracing/viewer';
+import { twoServices } from './01-two-services/scenario.js';
+import { orderSystem } from './02-order-system/scenario.js';
+import { destinationIn, serviceEnvironment } from './runner/environment.js';
+import type { SampleRequest, Scenario } from './runner/scenario.js';
+import { ServiceProcess } from './runner/service-process.js';
+import { SpanReceiver } from './runner/span-receiver.js';
+
+const SCENARIOS: readonly Scenario[] = [twoServices, orderSystem];
+const TRACE_TIMEOUT_MS = 10_000;
+
+/** Returns what is wrong with the trace of `request`. */
+async function send(request: SampleRequest, url: string, recorder: TraceRecorder, waterfall: WaterfallExporter): Promise<string[]> {
+  recorder.clear();
+  const { status } = await fetch(url + request.path);
+  console.log(`\n${request.title}: GET ${request.path} → ${status}\n`);
+  const wanted = request.tree.trim().split('\n').length;
+  await recorder.waitForSpans(wanted, { timeoutMs: TRACE_TIMEOUT_MS });
+  waterfall.export(recorder.spans, () => {});
+  const problems = status === request.status ? [] : [`The answer is ${status}, expected ${request.status}.`];
+  const context = { equals: isDeepStrictEqual };
+  const expectations = [
+    traceMatchers.toHaveTree(recorder, request.tree),
+    ...Object.entries(request.events ?? {}).map(([name, events]) => traceMatchers.toHaveSpan.call(context, recorder, name, { events })),
+  ];
+  for (const { pass, message } of expectations) if (!pass) problems.push(message());
+  return problems.map(problem => `${request.title}: ${problem}`);
+}
+
+async function run(scenario: Scenario): Promise<readonly string[]> {
+  const destination = destinationIn(process.env);
+  const sentTo = [destination.collector, destination.isZipkinWanted ? 'Zipkin' : undefined].filter(place => place !== undefined);
+  const recorder = new TraceRecorder();
+  const waterfall = new WaterfallExporter();
+  const receiver = await SpanReceiver.start(spans => recorder.export(spans), destination.collector);
+  const running = new Map<string, ServiceProcess>();
+  const problems: string[] = [];
+  try {
+    for (const { name, calls = {} } of scenario.services) {
+      const addresses = Object.entries(calls).map(([variable, service]) => [variable, running.get(service)?.url]);
+      const env = { ...serviceEnvironment(process.env, receiver.url, destination), ...Object.fromEntries(addresses) };
+      const service = await ServiceProcess.start(name, join(import.meta.dirname, scenario.folder, `${name}.js`), env);
+      running.set(name, service);
+      console.log(`${name} runs as process ${service.processId} on ${service.url}`);
+    }
+    const entrance = running.get(scenario.entrance)?.url ?? '';
+    for (const request of scenario.requests) problems.push(...(await send(request, entrance, recorder, waterfall)));
+    recorder.clear();
+  } finally {
+    // The services deliver what they still hold before they end.
+    await Promise.all([...running.values()].map(service => service.stop()));
+    receiver.stop();
+  }
+  if (recorder.spans.length > 0) problems.push(`These spans came when every trace was complete:\n\n${recorder.tree()}`);
+  for (const failure of receiver.relayFailures) problems.push(`Your collector did not get the traces. ${failure}`);
+  if (problems.length === 0) console.log(`\n${farewell(scenario, sentTo)}`);
+  return problems;
+}
+
+function farewell({ folder, entrance, requests }: Scenario, sentTo: readonly string[]): string {
+  return [
+    `${requests.length === 1 ? 'The trace is' : `All ${requests.length} traces are`} as expected; the services have been stopped.`,
+    ...sentTo.map(place => `The same was sent to ${place}: look there for the service ${entrance}.`),
+    'Open next:',
+    `  sample/${folder}  what traced services look like`,
+    '  sample/README.md  the other samples, and how to run one by hand',
+    ...(sentTo.length > 0 ? [] : WITH_DOCKER),
+  ].join('\n');
+}
+
+const WITH_DOCKER = [
+  'With Docker, the same traces in Jaeger, on http://localhost:16686:',
+  '  docker compose -f sample/02-order-system/compose.yaml up --detach',
+  '  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 npm run sample',
+];
+
+async function main(word: string | undefined): Promise<void> {
+  const scenario = word === undefined ? orderSystem : SCENARIOS.find(({ folder }) => folder.startsWith(word));
+  if (!scenario) throw new Error(`There is no sample "${word}"; there are ${SCENARIOS.map(({ folder }) => folder).join(' and ')}.`);
+  const problems = await run(scenario);
+  if (problems.length > 0) throw new Error(problems.join('\n\n'));
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
+await main(process.argv[2]).catch((error: unknown) => {
+  console.error(`\n${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+});

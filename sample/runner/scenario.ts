@@ -1,0 +1,27 @@
+/** What a sample tells the runner: its services, the requests to send and the traces these must leave. */
+
+export interface Scenario {
+  readonly folder: string;
+  /** In the order they are started. */
+  readonly services: readonly SampleService[];
+  /** The service that the requests are sent to. */
+  readonly entrance: string;
+  readonly requests: readonly SampleRequest[];
+}
+
+export interface SampleService {
+  /** Its file, and its `service.name`. */
+  readonly name: string;
+  /** Environment variables that hold the addresses of services it calls. */
+  readonly calls?: Readonly<Record<string, string>>;
+}
+
+export interface SampleRequest {
+  readonly title: string;
+  readonly path: string;
+  readonly status: number;
+  /** As `TraceRecorder.tree()` prints it. */
+  readonly tree: string;
+  /** By span name, the events it must have. */
+  readonly events?: Readonly<Record<string, readonly string[]>>;
+}

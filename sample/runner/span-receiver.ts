@@ -1,0 +1,65 @@
+/** A small OTLP/HTTP collector: the services send their spans here; the runner reads them, and passes them on if asked to. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { gunzipSync } from 'node:zlib';
+import type { FinishedSpan } from 'nestjs-tracing/viewer';
+import { type OtlpRequest, spansIn } from './otlp-json.js';
+
+const RELAY_TIMEOUT_MS = 5_000;
+
+export class SpanReceiver {
+  private constructor(
+    private readonly server: Server,
+    /** Why spans could not be passed on. */
+    readonly relayFailures: Set<string>,
+  ) {}
+
+  /** `relayTo`: the traces endpoint of another collector that gets everything too, as it came. */
+  static async start(receive: (spans: FinishedSpan[]) => void, relayTo: string | undefined): Promise<SpanReceiver> {
+    const relayFailures = new Set<string>();
+    const server = createServer((request, response) => {
+      void (async () => {
+        const body = await buffer(request);
+        if (relayTo !== undefined) await relay(request, body, relayTo).catch((reason: unknown) => relayFailures.add(String(reason)));
+        const json = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+        receive(spansIn(JSON.parse(json.toString()) as OtlpRequest));
+        response.setHeader('content-type', 'application/json').end('{}');
+      })().catch((reason: unknown) => response.writeHead(400).end(String(reason)));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new SpanReceiver(server, relayFailures);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  stop(): void {
+    this.server.close();
+    this.server.closeAllConnections();
+  }
+}
+
+/** Sends `body` on with the headers it came with, which hold what the collector asks for (`OTEL_EXPORTER_OTLP_HEADERS`). */
+async function relay(request: IncomingMessage, body: Buffer, to: string): Promise<void> {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (typeof value === 'string' && !HOP_BY_HOP.has(name)) headers.set(name, value);
+  }
+  const answer = await fetch(to, {
+    method: 'POST',
+    headers,
+    body: new Uint8Array(body),
+    signal: AbortSignal.timeout(RELAY_TIMEOUT_MS),
+  }).catch((error: unknown) => {
+    throw new Error(
+      `${to} cannot be reached (${error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)})`,
+    );
+  });
+  if (!answer.ok) throw new Error(`${to} answered ${answer.status}`);
+}
+
+const HOP_BY_HOP = new Set(['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive']);
