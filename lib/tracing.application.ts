@@ -1,5 +1,5 @@
 /** One running application: what its spans are made with, shared by every import of the module in it. */
-import { type Context, ProxyTracerProvider, type Span, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
+import { type Context, type Span, type TextMapPropagator, trace, type Tracer } from '@opentelemetry/api';
 import { discharge, enlist, type TracingApplication } from './local/work.js';
 import { createPipeline, type Pipeline } from './pipeline/pipeline.js';
 import { ensureContextManager } from './pipeline/global-registration.js';
@@ -23,7 +23,8 @@ export class RunningApplication implements TracingApplication {
   ) {
     this.isEnabled = pipeline !== undefined;
     this.propagator = propagator;
-    this.tracer = pipeline?.tracer ?? new ProxyTracerProvider().getTracer('nestjs-tracing');
+    // Nobody asks for the tracer of an application that is not enabled.
+    this.tracer = pipeline?.tracer ?? trace.getTracer('nestjs-tracing');
   }
 
   /** The one application of a Nest container, however often the module is imported into it; the first import's options count. */

@@ -49,7 +49,10 @@ const isNothingRegistered = () => {
   const provider = trace.getTracerProvider() as { getDelegate?: () => object };
   return {
     provider: provider.getDelegate?.().constructor.name === 'NoopTracerProvider',
-    context: context.with(ROOT_CONTEXT.setValue(Symbol.for('probe'), 1), () => context.active().getValue(Symbol.for('probe')) === undefined),
+    context: context.with(
+      ROOT_CONTEXT.setValue(Symbol.for('probe'), 1),
+      () => context.active().getValue(Symbol.for('probe')) === undefined,
+    ),
     propagation: propagation.fields().length === 0,
   };
 };
@@ -106,7 +109,7 @@ describe('TracingModule', () => {
   ])('refuses to start with %j and names the option', async (options, path, seen) => {
     const failure = await start(moduleWith(options as TracingOptions)).then(
       () => undefined,
-      (error: Error) => error.message,
+      (error: unknown) => (error as Error).message,
     );
     expect(failure).toContain(`"${path}"`);
     expect(failure).toContain(seen);

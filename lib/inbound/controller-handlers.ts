@@ -17,7 +17,11 @@ interface RouteHandler {
 /** The route handlers of a controller, inherited ones included. */
 export function controllerHandlers(controller: Function): RouteHandler[] {
   const handlers = new Map<string, RouteHandler>();
-  for (let prototype = controller.prototype as object | null; prototype && prototype !== Object.prototype; prototype = Object.getPrototypeOf(prototype) as object | null) {
+  for (
+    let prototype = controller.prototype as object | null;
+    prototype && prototype !== Object.prototype;
+    prototype = Object.getPrototypeOf(prototype) as object | null
+  ) {
     for (const method of Object.getOwnPropertyNames(prototype)) {
       const callback: unknown = Object.getOwnPropertyDescriptor(prototype, method)?.value;
       if (typeof callback !== 'function' || method === 'constructor' || handlers.has(method)) continue;
@@ -62,20 +66,15 @@ function witnessing(controller: Function, method: string, callback: Method): Met
     }
     request.handledBy(controller.name, method);
     if (hasAttributes) recordSpanAttributes(request.span, controller.prototype as object, method, args);
-    return witnessed(request, () => callback.apply(this, args));
+    // A filter on the handler may hide what it threw from the observer of exceptions; here it is always seen.
+    try {
+      const result = callback.apply(this, args);
+      if (result instanceof Promise) result.then(undefined, (thrown: unknown) => request.threw(thrown));
+      else if (isObservable(result)) return result.pipe(tap({ error: thrown => request.threw(thrown) }));
+      return result;
+    } catch (thrown) {
+      request.threw(thrown);
+      throw thrown;
+    }
   };
-}
-
-/** A filter on the handler may hide what it threw from the observer of exceptions; here it is always seen. */
-function witnessed(request: ServerRequest, call: () => unknown): unknown {
-  const note = (thrown: unknown): void => request.threw(thrown);
-  try {
-    const result = call();
-    if (result instanceof Promise) result.then(undefined, note);
-    else if (isObservable(result)) return result.pipe(tap({ error: note }));
-    return result;
-  } catch (thrown) {
-    note(thrown);
-    throw thrown;
-  }
 }

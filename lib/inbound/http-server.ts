@@ -73,7 +73,6 @@ export class HttpServerTracing {
   /** Before the server listens: the `request` event is the earliest moment of a request. */
   hookServer(server: (EventEmitter & { [TRACED_SERVER]?: true }) | undefined): void {
     if (server === undefined || server === null || typeof server.emit !== 'function' || server[TRACED_SERVER]) return;
-    // eslint-disable-next-line @typescript-eslint/unbound-method -- kept to be called on the server it came from
     const { emit } = server;
     const hadOwnEmit = Object.hasOwn(server, 'emit');
     const enter = this.enterServer.bind(this);
@@ -150,7 +149,10 @@ export class HttpServerTracing {
     const work = workIn();
     if (!(work instanceof ServerRequest) || work.relay !== undefined) return;
     const handler = this.handlers.find(requestMethod, path);
-    if (handler?.isUntraced) return work.abandon();
+    if (handler?.isUntraced) {
+      work.abandon();
+      return;
+    }
     work.routed(path);
     const metadata = context.active().getValue(RPC_METADATA) as { route?: string } | undefined;
     if (metadata !== undefined) metadata.route = path;
@@ -179,7 +181,7 @@ function foreignServerSpan(): Span | undefined {
 }
 
 /** Fastify hands over its own request and reply; the ones of Node are in `raw`. */
-function rawOf<T>(value: unknown): T {
-  return ((value as { raw?: T }).raw ?? value) as T;
+function rawOf<T extends object>(value: unknown): T {
+  const { raw } = value as T & { readonly raw?: T };
+  return raw ?? (value as T);
 }
-

@@ -1,6 +1,7 @@
 import net from 'node:net';
 import { Controller, Get } from '@nestjs/common';
-import { SamplingDecision, SpanKind } from '@opentelemetry/api';
+import { SpanKind } from '@opentelemetry/api';
+import { SamplingDecision } from '@opentelemetry/sdk-trace-node';
 import { adapters, startApplication, type TestApplication } from './http-application.js';
 
 @Controller('users')

@@ -147,7 +147,10 @@ describe.each(adapters)('the context of a request on %s', adapter => {
   });
 
   it.each([
-    ['/all?q=1', ['middleware', 'guard', 'pipe', 'interceptor before', 'handler', 'handler after a timer', 'immediate', 'interceptor after']],
+    [
+      '/all?q=1',
+      ['middleware', 'guard', 'pipe', 'interceptor before', 'handler', 'handler after a timer', 'immediate', 'interceptor after'],
+    ],
     ['/fails', ['filter']],
     ['/observable', ['observable']],
     ['/events', ['sse']],

@@ -85,7 +85,11 @@ describe('a request that enters', () => {
 
   it('through fastify.inject() is one server span', async () => {
     const recorder = new TraceRecorder();
-    const module = await Test.createTestingModule({ imports: [TracingModule.forRoot({ exporter: recorder })], controllers, providers }).compile();
+    const module = await Test.createTestingModule({
+      imports: [TracingModule.forRoot({ exporter: recorder })],
+      controllers,
+      providers,
+    }).compile();
     const app = module.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
     await app.init();
     await app.getHttpAdapter().getInstance().ready();
@@ -103,7 +107,11 @@ describe('a request that enters', () => {
 
   it('through supertest is one server span', async () => {
     const recorder = new TraceRecorder();
-    const module = await Test.createTestingModule({ imports: [TracingModule.forRoot({ exporter: recorder })], controllers, providers }).compile();
+    const module = await Test.createTestingModule({
+      imports: [TracingModule.forRoot({ exporter: recorder })],
+      controllers,
+      providers,
+    }).compile();
     const app = module.createNestApplication();
     await app.init();
     await request(app.getHttpServer()).get('/users/7').expect(200);
@@ -136,7 +144,9 @@ describe('a request that enters', () => {
         app
           .getHttpAdapter()
           .getInstance()
-          .get('/raw/:id', (_req: unknown, res: { end?: (body: string) => void; send(body: string): void }) => (res.end ?? res.send).call(res, 'raw')),
+          .get('/raw/:id', (_req: unknown, res: { end?: (body: string) => void; send(body: string): void }) =>
+            (res.end ?? res.send).call(res, 'raw'),
+          ),
     });
     await test.request('/raw/1');
     await test.recorder.waitForSpans(1);

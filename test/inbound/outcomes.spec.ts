@@ -8,7 +8,6 @@ import {
   Catch,
   Controller,
   type ExceptionFilter,
-  ForbiddenException,
   Get,
   Head,
   HttpException,
@@ -170,30 +169,108 @@ describe.each(adapters)('a request on %s', adapter => {
     return span;
   }
 
-  const cases: [string, string, http.RequestOptions, string | undefined, { status: number; name: string; failed?: string; handler?: string }][] = [
+  const cases: [
+    string,
+    string,
+    http.RequestOptions,
+    string | undefined,
+    { status: number; name: string; failed?: string; handler?: string },
+  ][] = [
     ['answers 200', '/users/1', {}, undefined, { status: 200, name: 'GET /users/:id', handler: 'UsersController.one' }],
-    ['answers from an Observable', '/users/observable', {}, undefined, { status: 200, name: 'GET /users/observable', handler: 'UsersController.observable' }],
-    ['answers 201', '/users', { method: 'POST', headers: { 'content-type': 'application/json' } }, '{"a":1}', { status: 201, name: 'POST /users', handler: 'UsersController.create' }],
+    [
+      'answers from an Observable',
+      '/users/observable',
+      {},
+      undefined,
+      { status: 200, name: 'GET /users/observable', handler: 'UsersController.observable' },
+    ],
+    [
+      'answers 201',
+      '/users',
+      { method: 'POST', headers: { 'content-type': 'application/json' } },
+      '{"a":1}',
+      { status: 201, name: 'POST /users', handler: 'UsersController.create' },
+    ],
     ['finds no route', '/nowhere', {}, undefined, { status: 404, name: 'GET' }],
-    ['is refused by a guard that throws', '/users/guarded', {}, undefined, { status: 401, name: 'GET /users/guarded', handler: 'UsersController.guarded' }],
-    ['is refused by a guard that says no', '/users/refused', {}, undefined, { status: 403, name: 'GET /users/refused', handler: 'UsersController.refused' }],
+    [
+      'is refused by a guard that throws',
+      '/users/guarded',
+      {},
+      undefined,
+      { status: 401, name: 'GET /users/guarded', handler: 'UsersController.guarded' },
+    ],
+    [
+      'is refused by a guard that says no',
+      '/users/refused',
+      {},
+      undefined,
+      { status: 403, name: 'GET /users/refused', handler: 'UsersController.refused' },
+    ],
     ['is refused by a pipe', '/users/abc', {}, undefined, { status: 400, name: 'GET /users/:id', handler: 'UsersController.one' }],
     ['is refused by the handler', '/users/bad', {}, undefined, { status: 400, name: 'GET /users/bad', handler: 'UsersController.bad' }],
-    ['breaks the body parser', '/users', { method: 'POST', headers: { 'content-type': 'application/json' } }, '{"a":', { status: 400, name: 'POST' }],
-    ['is too large', '/users', { method: 'POST', headers: { 'content-type': 'application/json' } }, `"${'x'.repeat(2_000_000)}"`, { status: 413, name: 'POST' }],
+    [
+      'breaks the body parser',
+      '/users',
+      { method: 'POST', headers: { 'content-type': 'application/json' } },
+      '{"a":',
+      { status: 400, name: 'POST' },
+    ],
+    [
+      'is too large',
+      '/users',
+      { method: 'POST', headers: { 'content-type': 'application/json' } },
+      `"${'x'.repeat(2_000_000)}"`,
+      { status: 413, name: 'POST' },
+    ],
     ['is redirected', '/users/redirect', {}, undefined, { status: 302, name: 'GET /users/redirect', handler: 'UsersController.redirect' }],
-    ['asks for the head', '/users/head', { method: 'HEAD' }, undefined, { status: 200, name: 'HEAD /users/head', handler: 'UsersController.head' }],
+    [
+      'asks for the head',
+      '/users/head',
+      { method: 'HEAD' },
+      undefined,
+      { status: 200, name: 'HEAD /users/head', handler: 'UsersController.head' },
+    ],
     ['streams a file', '/users/file', {}, undefined, { status: 200, name: 'GET /users/file', handler: 'UsersController.file' }],
     ['is answered by middleware', '/answered-by-middleware', {}, undefined, { status: 202, name: 'GET' }],
     ['meets middleware that breaks', '/broken-middleware', {}, undefined, { status: 500, name: 'GET', failed: 'middleware broke' }],
-    ['meets a handler that throws', '/users/broken', {}, undefined, { status: 500, name: 'GET /users/broken', failed: 'cannot read the user', handler: 'UsersController.broken' }],
-    ['meets a handler that rejects', '/users/broken-later', {}, undefined, { status: 500, name: 'GET /users/broken-later', failed: 'later', handler: 'UsersController.brokenLater' }],
-    ['meets an Observable that fails', '/users/broken-stream', {}, undefined, { status: 500, name: 'GET /users/broken-stream', failed: 'in the stream' }],
+    [
+      'meets a handler that throws',
+      '/users/broken',
+      {},
+      undefined,
+      { status: 500, name: 'GET /users/broken', failed: 'cannot read the user', handler: 'UsersController.broken' },
+    ],
+    [
+      'meets a handler that rejects',
+      '/users/broken-later',
+      {},
+      undefined,
+      { status: 500, name: 'GET /users/broken-later', failed: 'later', handler: 'UsersController.brokenLater' },
+    ],
+    [
+      'meets an Observable that fails',
+      '/users/broken-stream',
+      {},
+      undefined,
+      { status: 500, name: 'GET /users/broken-stream', failed: 'in the stream' },
+    ],
     ['meets a thrown null', '/users/nothing-thrown', {}, undefined, { status: 500, name: 'GET /users/nothing-thrown', failed: 'null' }],
     ['meets a thrown text', '/users/text-thrown', {}, undefined, { status: 500, name: 'GET /users/text-thrown', failed: 'text' }],
     ['fails with a 502 of its own', '/users/teapot', {}, undefined, { status: 502, name: 'GET /users/teapot', failed: 'tea' }],
-    ['fails, and a filter makes it a 4xx', '/users/quota', {}, undefined, { status: 429, name: 'GET /users/quota', handler: 'UsersController.quota' }],
-    ['fails under a filter of its own that catches all', '/users/hidden', {}, undefined, { status: 503, name: 'GET /users/hidden', failed: 'seen all the same' }],
+    [
+      'fails, and a filter makes it a 4xx',
+      '/users/quota',
+      {},
+      undefined,
+      { status: 429, name: 'GET /users/quota', handler: 'UsersController.quota' },
+    ],
+    [
+      'fails under a filter of its own that catches all',
+      '/users/hidden',
+      {},
+      undefined,
+      { status: 503, name: 'GET /users/hidden', failed: 'seen all the same' },
+    ],
   ];
 
   it.each(cases)('has exactly one server span when it %s', async (_what, path, options, body, expected) => {
@@ -265,7 +342,13 @@ describe.each(adapters)('a request on %s', adapter => {
     agent.destroy();
     await test.recorder.waitForSpans(5);
     expect(new Set(test.recorder.spans.map(span => span.spanContext().traceId)).size).toBe(5);
-    expect(test.recorder.spans.map(span => span.attributes['url.path'])).toEqual(['/users/1', '/users/2', '/users/3', '/users/4', '/users/5']);
+    expect(test.recorder.spans.map(span => span.attributes['url.path'])).toEqual([
+      '/users/1',
+      '/users/2',
+      '/users/3',
+      '/users/4',
+      '/users/5',
+    ]);
   });
 
   it('has a span for a malformed URL', async () => {

@@ -1,4 +1,14 @@
-import { Controller, Get, Module, RequestMethod, UnauthorizedException, UseGuards, VERSION_NEUTRAL, Version, VersioningType } from '@nestjs/common';
+import {
+  Controller,
+  Get,
+  Module,
+  RequestMethod,
+  UnauthorizedException,
+  UseGuards,
+  VERSION_NEUTRAL,
+  Version,
+  VersioningType,
+} from '@nestjs/common';
 import { RouterModule } from '@nestjs/core';
 import { adapters, startApplication } from './http-application.js';
 
