@@ -57,6 +57,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationShu
   /** False for a second import into the same application, and for one without `forRoot()`. */
   private readonly isInCharge: boolean;
 
+  /** Nest's to call. @internal */
   constructor(
     @Optional() @Inject(RUNNING) private readonly running: RunningApplication,
     private readonly config: ApplicationConfig,

@@ -74,19 +74,15 @@ describe('The packed package', () => {
     expect(foreign).toEqual([]);
   });
 
-  it.each([
-    ['nodenext', 'nodenext', 'module'],
-    ['nodenext', 'nodenext', 'commonjs'],
-    ['preserve', 'bundler', 'module'],
-  ])(
-    'type-checks without skipLibCheck: module %s, resolution %s, %s',
-    (module, moduleResolution, type) => {
+  it.each([['module'], ['commonjs']])(
+    'type-checks without skipLibCheck in an application of type %s',
+    type => {
       writeFileSync(join(packed.consumer, 'package.json'), JSON.stringify({ type }));
       const uses = NAMES.map((name, index) => `import * as entry${index} from '${name}'; console.log(entry${index});`).join('\n');
       writeFileSync(join(packed.consumer, 'uses.ts'), uses);
       const options = ['--noEmit', '--strict', '--target', 'es2022', '--experimentalDecorators', '--types', 'node'];
       const tsc = join(process.cwd(), 'node_modules/typescript/bin/tsc');
-      const run = spawnSync(process.execPath, [tsc, ...options, '--module', module, '--moduleResolution', moduleResolution, 'uses.ts'], {
+      const run = spawnSync(process.execPath, [tsc, ...options, '--module', 'nodenext', 'uses.ts'], {
         cwd: packed.consumer,
         encoding: 'utf8',
       });
