@@ -8,6 +8,7 @@ import { type ResolvedInboundOptions, type ResolvedOutboundOptions, resolveOptio
 
 const applications = new WeakMap<object, Promise<RunningApplication>>();
 
+/** What the module and its imports share while the application runs. @internal */
 export class RunningApplication implements TracingApplication {
   readonly tracer: Tracer;
   readonly propagator: TextMapPropagator;
