@@ -56,7 +56,7 @@ async function run(scenario: Scenario): Promise<readonly string[]> {
     receiver.stop();
   }
   if (recorder.spans.length > 0) problems.push(`These spans came when every trace was complete:\n\n${recorder.tree()}`);
-  for (const failure of receiver.relayFailures) problems.push(`Your collector did not get the traces. ${failure}`);
+  for (const failure of receiver.relayFailures) problems.push(`Your collector did not get the traces: ${failure}.`);
   if (problems.length === 0) console.log(`\n${farewell(scenario, sentTo)}`);
   return problems;
 }

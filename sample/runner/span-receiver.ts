@@ -22,7 +22,7 @@ export class SpanReceiver {
     const server = createServer((request, response) => {
       void (async () => {
         const body = await buffer(request);
-        if (relayTo !== undefined) await relay(request, body, relayTo).catch((reason: unknown) => relayFailures.add(String(reason)));
+        if (relayTo !== undefined) await relay(request, body, relayTo).catch((reason: unknown) => relayFailures.add(textOf(reason)));
         const json = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
         receive(spansIn(JSON.parse(json.toString()) as OtlpRequest));
         response.setHeader('content-type', 'application/json').end('{}');
@@ -55,11 +55,13 @@ async function relay(request: IncomingMessage, body: Buffer, to: string): Promis
     body: new Uint8Array(body),
     signal: AbortSignal.timeout(RELAY_TIMEOUT_MS),
   }).catch((error: unknown) => {
-    throw new Error(
-      `${to} cannot be reached (${error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)})`,
-    );
+    throw new Error(`${to} cannot be reached (${textOf(error instanceof Error && error.cause ? error.cause : error)})`);
   });
   if (!answer.ok) throw new Error(`${to} answered ${answer.status}`);
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 const HOP_BY_HOP = new Set(['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive']);
