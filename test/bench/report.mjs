@@ -1,0 +1,112 @@
+/** Turns what was measured into the tables of README.md, with each target beside what came out. */
+import { addedCpu } from './requests.mjs';
+import { compareCalls, scenarios } from './calls.mjs';
+import { median, middle, ratio } from './statistics.mjs';
+import { BARE, starts, targets, variants } from './variants.mjs';
+
+const CALL_TARGET = 1.15;
+const START_TARGET_MS = 60;
+
+/** Added CPU per request, a table for each route and version of Node: variants below each other, adapters side by side. */
+export function requestTable({ node, route, results }) {
+  const adapters = Object.keys(results);
+  const shown = variants.filter(({ id }) => adapters.some(adapter => id in results[adapter].flat()[0]));
+  const added = Object.fromEntries(adapters.map(adapter => [adapter, addedCpu(results[adapter])]));
+  const head = ['variant', ...adapters.flatMap(adapter => [`${adapter}, µs`, 'spans'])];
+  const rows = shown.map(({ id, title }) => [
+    `(${id}) ${title}`,
+    ...adapters.flatMap(adapter => {
+      const rounds = results[adapter].flat();
+      if (!(id in rounds[0])) return ['', ''];
+      const cost =
+        id === BARE ? `= ${range(middle(rounds.map(round => round[id].cpuUs)))}` : range(middle(values(added[adapter], id)), '+');
+      return [cost, spans(median(rounds.map(round => round[id].spans)))];
+    }),
+  ]);
+  return [`#### \`/${route}/:id\` on Node ${node}`, '', table(head, rows), '', ratioTable(route, added)].join('\n');
+}
+
+/** The ratio of what two variants add. */
+export function ratioOf(added, of, over) {
+  return ratio(added.map(rounds => rounds.map(round => [round[of], round[over]])));
+}
+
+function ratioTable(route, added) {
+  const adapters = Object.keys(added);
+  const shown = targets.filter(target => target.route === route && adapters.some(adapter => has(added[adapter], target)));
+  const rows = shown.map(({ of, over, factor }) => [
+    `(${of}) / (${over})`,
+    `≤ ${factor}`,
+    ...adapters.map(adapter => {
+      if (!has(added[adapter], { of, over })) return '';
+      const found = ratioOf(added[adapter], of, over);
+      return `${verdict(found.ratio <= factor)} ${range({ ...found, median: found.ratio }, '', 2)}`;
+    }),
+  ]);
+  return shown.length === 0 ? '' : table(['ratio of what is added', 'target', ...adapters], rows);
+}
+
+/** ns per call of a decorated method. */
+export function callTable({ node, results }) {
+  const rows = scenarios.flatMap(({ id, title }) =>
+    ['Sync', 'Async'].map(kind => {
+      const { plain, span, hand, ratio: found } = compareCalls(results[id], kind);
+      const target = id === 'recording' ? `${verdict(found.ratio <= CALL_TARGET)} ` : '';
+      const compared = `${target}${range({ ...found, median: found.ratio }, '', 2)}`;
+      return [`${kind.toLowerCase()}, ${title}`, plain.toFixed(0), range(span, '+', 0), range(hand, '+', 0), compared];
+    }),
+  );
+  const head = [
+    'method',
+    'without span, ns',
+    '`@Span()`, ns',
+    '`startActiveSpan` by hand, ns',
+    `ratio (target ≤ ${CALL_TARGET} where it records)`,
+  ];
+  return [`#### A call of a traced method on Node ${node}`, '', table(head, rows)].join('\n');
+}
+
+/** CPU time of starting. */
+export function startTable({ node, adapter, results }) {
+  const bare = results[BARE];
+  const shown = starts.filter(({ id }) => id in results);
+  const rows = shown.map(({ id, title }) => {
+    const cell = moment => {
+      if (id === BARE) return `= ${range(middle(bare.map(start => start[moment])), '', 0)}`;
+      const added = middle(results[id].map((start, round) => start[moment] - bare[round][moment]));
+      const isPromised = id.startsWith('b') && moment === 'listening';
+      return `${isPromised ? `${verdict(added.median <= START_TARGET_MS)} ` : ''}${range(added, '+', 0)}`;
+    };
+    return [`(${id}) ${title}`, cell('listening'), cell('rested')];
+  });
+  const head = ['variant', `until it listens, ms (target ≤ +${START_TARGET_MS})`, 'until the first answer and 0.7 s more, ms'];
+  return [`#### Starting, ${adapter} on Node ${node}`, '', table(head, rows)].join('\n');
+}
+
+function has(fleets, { of, over }) {
+  const round = fleets.flat()[0];
+  return of in round && over in round;
+}
+
+function values(fleets, id) {
+  return fleets.flat().map(round => round[id]);
+}
+
+/** `+12.3 (11.0…13.9)`. */
+function range({ median: value, low, high }, sign = '', digits = 1) {
+  const text = number => `${sign !== '' && number >= 0 ? sign : ''}${number.toFixed(digits).replace('-', '−')}`;
+  return `${text(value)} (${text(low)}…${text(high)})`;
+}
+
+function spans(count) {
+  const rounded = Math.round(count);
+  return Math.abs(count - rounded) < 0.15 ? String(rounded) : count.toFixed(1);
+}
+
+function verdict(isMet) {
+  return isMet ? '✓' : '✗';
+}
+
+function table(head, rows) {
+  return [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n');
+}

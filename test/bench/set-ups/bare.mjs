@@ -1,0 +1,2 @@
+/** The application as it is, without tracing. */
+export const setUp = () => ({});

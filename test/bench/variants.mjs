@@ -1,0 +1,52 @@
+/** What is compared: the same application in several set-ups, each in a process of its own. */
+
+/** The one that all others are compared with. */
+export const BARE = 'a';
+
+const defaults = { options: {}, caller: 'sampled', needsPeers: false, isOnChain: false };
+
+/**
+ * `setUp`: a file in set-ups/ that is given `options`; `caller`: the trace context that requests bring ('sampled', 'unsampled', 'none');
+ * `needsPeers`: whether packages beyond this repository's are needed; `isOnChain`: whether `/chain` is measured, too.
+ */
+export const variants = [
+  { id: 'a', title: 'bare application', setUp: 'bare', isOnChain: true },
+  { id: 'a2', title: 'bare application, once more (noise)', setUp: 'bare', isOnChain: true },
+  { id: 'b', title: 'nestjs-tracing', setUp: 'ours', isOnChain: true },
+  { id: 'bs', title: 'nestjs-tracing and a `@Span()` on the service', setUp: 'ours', options: { hasSpan: true } },
+  { id: 'b2', title: 'nestjs-tracing, `sampler: 0`, no context comes in', setUp: 'ours', options: { sampler: 0 }, caller: 'none' },
+  { id: 'b3', title: 'nestjs-tracing, the caller is not sampled', setUp: 'ours', caller: 'unsampled' },
+  { id: 'b4', title: 'nestjs-tracing, the route is ignored', setUp: 'ours', options: { inbound: { ignore: '/users/*' } } },
+  { id: 'b5', title: 'nestjs-tracing, `enabled: false`', setUp: 'ours', options: { enabled: false } },
+  { id: 'c', title: 'bare minimum', setUp: 'minimum', isOnChain: true },
+  { id: 'c2', title: 'bare minimum, never sampled', setUp: 'minimum', options: { isSampled: false } },
+  { id: 'd', title: 'official instrumentations', setUp: 'official', needsPeers: true, isOnChain: true },
+  {
+    id: 'd12',
+    title: 'official instrumentations, nestjs-core made to accept Nest 12',
+    setUp: 'official',
+    options: { is12Admitted: true },
+    needsPeers: true,
+  },
+  { id: 'e', title: 'nestjs-otel', setUp: 'nestjs-otel', needsPeers: true, isOnChain: true },
+].map(variant => ({ ...defaults, ...variant }));
+
+/** What is started and stopped to see what starting costs; the first is the one all others are compared with. */
+export const starts = [
+  { id: 'a', title: 'bare application', setUp: 'bare' },
+  { id: 'b-none', title: 'nestjs-tracing, `exporter: none`', setUp: 'ours', options: { exporter: 'none' } },
+  { id: 'b-otlp', title: 'nestjs-tracing, OTLP', setUp: 'ours', options: { exporter: 'configured' } },
+  { id: 'd', title: 'official instrumentations (four), OTLP', setUp: 'official', options: { exporter: 'configured' }, needsPeers: true },
+  { id: 'd-auto', title: 'official, everything (`auto-instrumentations-node/register`), OTLP', setUp: 'official-auto', needsPeers: true },
+  { id: 'e', title: 'nestjs-otel', setUp: 'nestjs-otel', needsPeers: true },
+].map(start => ({ ...defaults, ...start }));
+
+/** What the project promises: `of` costs at most `factor` times what `over` costs (`over: BARE`: within noise of bare). */
+export const targets = [
+  { of: 'b', over: 'c', factor: 1.25, route: 'users' },
+  { of: 'b', over: 'd', factor: 0.25, route: 'users' },
+  { of: 'b2', over: 'b', factor: 0.6, route: 'users' },
+  { of: 'b3', over: 'b', factor: 0.6, route: 'users' },
+  { of: 'b', over: 'c', factor: 1.3, route: 'chain' },
+  { of: 'b', over: 'd', factor: 0.25, route: 'chain' },
+];
