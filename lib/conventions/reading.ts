@@ -12,11 +12,14 @@ export function answer(attributes: Attributes): string | undefined {
   return text(attributes['http.response.status_code']) ?? (rpc === 'OK' ? undefined : rpc);
 }
 
-/** Where a call went, for spans whose name is only a method: host and path, never the query. @internal */
-export function destination(attributes: Attributes): string | undefined {
+/**
+ * What a name leaves open: host and path of a call, the path of a request that no route took. Never the query.
+ * @internal
+ */
+export function target(attributes: Attributes): string | undefined {
   const url = text(attributes['url.full']);
-  if (url === undefined) return undefined;
-  return url.replace(/^[a-z][a-z0-9+.-]*:\/\/(?:[^/?#@]*@)?/i, '').replace(/[?#].*$/s, '');
+  if (url !== undefined) return url.replace(/^[a-z][a-z0-9+.-]*:\/\/(?:[^/?#@]*@)?/i, '').replace(/[?#].*$/s, '');
+  return attributes['http.route'] === undefined ? text(attributes['url.path']) : undefined;
 }
 
 /** Host and port of the other side of a call. @internal */

@@ -1,8 +1,9 @@
 /** Draws one tree of spans as a block of lines: tree on the left, duration and bar on the right. */
-import { answer, destination } from '../conventions/reading.js';
+import { answer, target } from '../conventions/reading.js';
 import { formatDuration } from './model/duration.js';
 import { type Failure, failureOf, type Place } from './model/failure.js';
 import { foldSiblings } from './model/fold-siblings.js';
+import type { TraceSpan } from './model/trace-span.js';
 import type { TraceNode, TraceTree } from './model/trace-tree.js';
 import type { Glyphs, Paint } from './terminal-style.js';
 import { cellsOf, cut, cutStart, padEnd, printable } from './terminal-text.js';
@@ -42,7 +43,7 @@ export function drawWaterfall(trace: TraceTree, layout: WaterfallLayout, remark 
 function heading(trace: TraceTree, { span, durationNs }: TraceNode, { columns, glyphs, paint }: WaterfallLayout, remark: string): string[] {
   const failed = span.status === 'error';
   const parts = [
-    `${failed ? glyphs.failed : glyphs.succeeded} ${printable(span.name)}`,
+    `${failed ? glyphs.failed : glyphs.succeeded} ${printable(nameOf(span))}`,
     answer(span.attributes) ?? (failed ? 'failed' : ''),
     formatDuration(durationNs),
     trace.spanCount === 1 ? '1 span' : `${trace.spanCount} spans`,
@@ -101,10 +102,15 @@ function siblingRows(nodes: readonly TraceNode[], parent: Row | undefined, servi
 }
 
 function labelOf({ span }: TraceNode, count: number, parentService: string, glyphs: Glyphs): string {
-  const words = [span.status === 'error' ? glyphs.failed : '', span.service === parentService ? '' : `[${span.service}]`, span.name];
-  if (span.kind === 'client') words.push(destination(span.attributes) ?? '');
+  const words = [span.status === 'error' ? glyphs.failed : '', span.service === parentService ? '' : `[${span.service}]`, nameOf(span)];
   words.push(answer(span.attributes) ?? '', count > 1 ? `${glyphs.times}${count}` : '');
   return printable(words.filter(word => word !== '').join(' '));
+}
+
+/** The name, with what it leaves open. */
+function nameOf({ name, attributes }: TraceSpan): string {
+  const place = target(attributes);
+  return place === undefined ? name : `${name} ${place}`;
 }
 
 function table(rows: readonly Row[], trace: TraceTree, layout: WaterfallLayout): string[] {

@@ -86,6 +86,12 @@ describe('The waterfall in the terminal', () => {
     expect(screen.text).toBe('✔ GET /health  200  2.00 ms  1 span  orders  trace 0000000000000000000000000000000a\n');
   });
 
+  it('shows the path of a request that no route took', () => {
+    const { screen, send } = exporter({ columns: 100 });
+    send({ id: '1', name: 'GET', kind: SpanKind.SERVER, attributes: { 'url.path': '/nothing', 'http.response.status_code': 404 } });
+    expect(screen.text).toBe('✔ GET /nothing  404  1.00 ms  1 span  orders  trace 0000000000000000000000000000000a\n');
+  });
+
   it('tells once why something failed: type, message and first frame of the user’s code', () => {
     const { screen, send } = exporter({ columns: 100 });
     send(
