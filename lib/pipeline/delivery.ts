@@ -10,6 +10,7 @@ import {
 } from '@opentelemetry/sdk-trace-node';
 import { reportTrouble } from '../local/trouble.js';
 import { messages } from '../tracing.messages.js';
+import { GuardedProcessor } from './guarded-processor.js';
 import type { BatchLimits } from './limits.js';
 
 /** How many spans were lost, and why. @internal */
@@ -31,6 +32,8 @@ const QUIET = suppressTracing(ROOT_CONTEXT);
 export class Delivery implements SpanProcessor {
   readonly losses: Losses = { queueFull: 0, exportFailed: 0, deadlinePassed: 0 };
   private readonly processor: SpanProcessor;
+  /** The exporter, where it wants to know of starts too, as the recorder of users' tests does. */
+  private readonly watcher: GuardedProcessor | undefined;
   private readonly onTheirWay = new Set<Shipment>();
   /** Spans that the processor holds. */
   private waiting = 0;
@@ -45,6 +48,7 @@ export class Delivery implements SpanProcessor {
     private readonly limits: BatchLimits,
     how: 'in batches' | 'at once',
   ) {
+    if (isWatcher(exporter)) this.watcher = new GuardedProcessor(exporter);
     const outlet: SpanExporter = { export: (spans, done) => this.ship(spans, done), shutdown: () => this.shutExporterDown() };
     // The deadline for an export is ours, see ship(); the processor's own is there for nothing but comes later.
     const exportTimeoutMillis = Math.min(limits.exportTimeoutMillis * 2 + 1000, 2 ** 31 - 1);
@@ -52,8 +56,8 @@ export class Delivery implements SpanProcessor {
       how === 'in batches' ? new BatchSpanProcessor(outlet, { ...limits, exportTimeoutMillis }) : new SimpleSpanProcessor(outlet);
   }
 
-  onStart(): void {
-    // Nothing to do before a span has ended.
+  onStart(...args: Parameters<SpanProcessor['onStart']>): void {
+    this.watcher?.onStart(...args);
   }
 
   onEnd(span: ReadableSpan): void {
@@ -154,4 +158,8 @@ class Shipment {
     this.onSettled(loss, error);
     this.arrive();
   }
+}
+
+function isWatcher(exporter: object): exporter is SpanProcessor {
+  return 'onStart' in exporter && typeof exporter.onStart === 'function';
 }
