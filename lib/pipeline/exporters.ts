@@ -1,4 +1,7 @@
-/** Makes exporters by name, each out of a package that is loaded when it is needed. */
+/**
+ * Makes exporters by name, each out of a package that is loaded when it is needed. Those of optional packages stand inside a `try`: that
+ * tells webpack and esbuild that the package may be missing.
+ */
 import { ExportResultCode } from '@opentelemetry/core';
 import { complain, readName, readText } from '../tracing.environment.js';
 import { messages } from '../tracing.messages.js';
@@ -9,18 +12,26 @@ const PROTOCOLS = ['http/protobuf', 'http/json', 'grpc'] as const;
 const ZIPKIN_ENDPOINT = 'OTEL_EXPORTER_ZIPKIN_ENDPOINT';
 const ZIPKIN_DEFAULT = 'http://localhost:9411/api/v2/spans';
 
-/** The exporter of that name; throws where its package is missing. @internal */
-export async function createExporter(name: Extract<ChosenExporter, string>, env: NodeJS.ProcessEnv): Promise<SpanExporter> {
+/**
+ * The exporter of that name; throws where its package is missing.
+ * @param shutdownTimeoutMs how long the application waits for the last spans
+ * @internal
+ */
+export async function createExporter(
+  name: Extract<ChosenExporter, string>,
+  env: NodeJS.ProcessEnv,
+  shutdownTimeoutMs: number,
+): Promise<SpanExporter> {
   switch (name) {
     case 'otlp':
-      return createOtlpExporter(env);
-    case 'zipkin': {
-      const { ZipkinExporter } = await optional(name, '@opentelemetry/exporter-zipkin', () => import('@opentelemetry/exporter-zipkin'));
-      const url = readText(env, ZIPKIN_ENDPOINT);
-      if (url === undefined || URL.canParse(url)) return new ZipkinExporter();
-      complain(ZIPKIN_ENDPOINT, url, 'a URL', ZIPKIN_DEFAULT);
-      return new ZipkinExporter({ url: ZIPKIN_DEFAULT });
-    }
+      return createOtlpExporter(env, otlpTimeout(env, shutdownTimeoutMs));
+    case 'zipkin':
+      try {
+        const { ZipkinExporter } = await import('@opentelemetry/exporter-zipkin');
+        return new ZipkinExporter(zipkinConfig(env));
+      } catch (error) {
+        throw explained(error, name, '@opentelemetry/exporter-zipkin');
+      }
     case 'console': {
       const { ConsoleSpanExporter } = await import('@opentelemetry/sdk-trace-node');
       return new ConsoleSpanExporter();
@@ -32,34 +43,50 @@ export async function createExporter(name: Extract<ChosenExporter, string>, env:
   }
 }
 
-async function createOtlpExporter(env: NodeJS.ProcessEnv): Promise<SpanExporter> {
+async function createOtlpExporter(env: NodeJS.ProcessEnv, config: { timeoutMillis?: number }): Promise<SpanExporter> {
   const general = readName(env, 'OTEL_EXPORTER_OTLP_PROTOCOL', PROTOCOLS, 'http/protobuf');
   const protocol = readName(env, 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', PROTOCOLS, general);
   const chosenBy = `otlp" with the protocol "${protocol}`;
   switch (protocol) {
     case 'http/protobuf':
       // The dependency costs as much at start-up as all the rest, so it comes with the first spans.
-      return new ExporterOnDemand(async () => new (await import('@opentelemetry/exporter-trace-otlp-proto')).OTLPTraceExporter());
-    case 'http/json': {
-      const load = () => import('@opentelemetry/exporter-trace-otlp-http');
-      return new (await optional(chosenBy, '@opentelemetry/exporter-trace-otlp-http', load)).OTLPTraceExporter();
-    }
-    case 'grpc': {
-      const load = () => import('@opentelemetry/exporter-trace-otlp-grpc');
-      return new (await optional(chosenBy, '@opentelemetry/exporter-trace-otlp-grpc', load)).OTLPTraceExporter();
-    }
+      return new ExporterOnDemand(async () => new (await import('@opentelemetry/exporter-trace-otlp-proto')).OTLPTraceExporter(config));
+    case 'http/json':
+      try {
+        return new (await import('@opentelemetry/exporter-trace-otlp-http')).OTLPTraceExporter(config);
+      } catch (error) {
+        throw explained(error, chosenBy, '@opentelemetry/exporter-trace-otlp-http');
+      }
+    case 'grpc':
+      try {
+        return new (await import('@opentelemetry/exporter-trace-otlp-grpc')).OTLPTraceExporter(config);
+      } catch (error) {
+        throw explained(error, chosenBy, '@opentelemetry/exporter-trace-otlp-grpc');
+      }
   }
 }
 
-/** Loads an optional peer; the error for a missing one says what to install. */
-async function optional<T>(exporter: string, packageName: string, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const isMissing = (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') && message.includes(packageName);
-    throw isMissing ? new Error(messages.exporterMissing(exporter, packageName), { cause: error }) : error;
-  }
+/**
+ * The exporter goes on trying for ten seconds, with timers that nobody can stop: without a word from the environment it shall not
+ * outlast the shutdown, and never have less than five.
+ */
+function otlpTimeout(env: NodeJS.ProcessEnv, shutdownTimeoutMs: number): { timeoutMillis?: number } {
+  const inEnvironment = readText(env, 'OTEL_EXPORTER_OTLP_TRACES_TIMEOUT') ?? readText(env, 'OTEL_EXPORTER_OTLP_TIMEOUT');
+  return inEnvironment === undefined ? { timeoutMillis: Math.min(Math.max(shutdownTimeoutMs, 5_000), 10_000) } : {};
+}
+
+function zipkinConfig(env: NodeJS.ProcessEnv): { url?: string } {
+  const url = readText(env, ZIPKIN_ENDPOINT);
+  if (url === undefined || URL.canParse(url)) return {};
+  complain(ZIPKIN_ENDPOINT, url, 'a URL', ZIPKIN_DEFAULT);
+  return { url: ZIPKIN_DEFAULT };
+}
+
+/** What to throw instead: where an optional peer is missing, an error that says what to install. */
+function explained(error: unknown, exporter: string, packageName: string): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const isMissing = (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') && message.includes(`'${packageName}'`);
+  return isMissing ? new Error(messages.exporterMissing(exporter, packageName), { cause: error }) : error;
 }
 
 class ExporterOnDemand implements SpanExporter {

@@ -27,7 +27,7 @@ export interface OwnProvider {
 
 /** @internal */
 export async function buildProvider(options: ResolvedTracingOptions, env: NodeJS.ProcessEnv): Promise<OwnProvider> {
-  const deliveries = await Promise.all(options.exporters.map(exporter => deliveryTo(exporter, env)));
+  const deliveries = await Promise.all(options.exporters.map(exporter => deliveryTo(exporter, env, options.shutdownTimeoutMs)));
   const processors: SpanProcessor[] = [...options.spanProcessors.map(processor => new GuardedProcessor(processor)), ...deliveries];
   const { sampler, rule } = chooseSampler(options.sampler, env);
   const idGenerator = new PooledIdGenerator();
@@ -54,12 +54,12 @@ export async function buildProvider(options: ResolvedTracingOptions, env: NodeJS
   };
 }
 
-async function deliveryTo(exporter: ChosenExporter, env: NodeJS.ProcessEnv): Promise<Delivery> {
+async function deliveryTo(exporter: ChosenExporter, env: NodeJS.ProcessEnv, shutdownTimeoutMs: number): Promise<Delivery> {
   const limits = batchLimits(env);
   if (typeof exporter !== 'string') {
     // A user's tests see a span as soon as it has ended.
     return new Delivery(exporter.constructor.name, exporter, limits, env.NODE_ENV === 'test' ? 'at once' : 'in batches');
   }
   const isForDevelopers = exporter === 'console' || exporter === 'waterfall';
-  return new Delivery(exporter, await createExporter(exporter, env), limits, isForDevelopers ? 'at once' : 'in batches');
+  return new Delivery(exporter, await createExporter(exporter, env, shutdownTimeoutMs), limits, isForDevelopers ? 'at once' : 'in batches');
 }
