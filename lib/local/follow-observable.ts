@@ -41,11 +41,15 @@ function subscribeInSpan(source: ObservableLike, running: RunningSpan, observer:
     };
     // A subscriber of its own that closes together with the consumer's, also in the middle of values that come synchronously.
     new Observable<unknown>(upstream => {
-      consumer.add(() => running.run(() => upstream.unsubscribe()));
+      // Who leaves early has the source torn down inside the span; after its end that is no part of it.
+      consumer.add(() => {
+        if (running.hasEnded) upstream.unsubscribe();
+        else running.run(() => upstream.unsubscribe());
+      });
       attach(source, upstream, running, refusal);
       upstream.add(finish);
     }).subscribe({
-      // The consumer goes on in its own context, and after the span has ended: it is not part of the operation.
+      // The consumer goes on in its own context, and after the span has ended: it is no part of the operation.
       next(value) {
         last = value;
         isEmpty = false;
