@@ -176,7 +176,7 @@ function foreignServerSpan(): Span | undefined {
   const ctx = context.active();
   const metadata = ctx.getValue(RPC_METADATA) as { span?: Span } | undefined;
   if (metadata?.span !== undefined) return metadata.span;
-  const span = trace.getSpan(ctx) as (Span & { kind?: number }) | undefined;
+  const span: (Span & { readonly kind?: number }) | undefined = trace.getSpan(ctx);
   return span?.kind === SERVER_KIND && span.isRecording() ? span : undefined;
 }
 
