@@ -160,9 +160,13 @@ describe('A TraceRecorder that sees spans start', () => {
   it('records what an exporter would get: no span that is not sampled', async () => {
     const recorder = new TraceRecorder();
     const sampler = { shouldSample: () => ({ decision: SamplingDecision.RECORD }), toString: () => 'record only' };
-    new BasicTracerProvider({ sampler, spanProcessors: [recorder] }).getTracer('spec').startSpan('unsampled').end();
+    const tracer = new BasicTracerProvider({ sampler, spanProcessors: [recorder] }).getTracer('spec');
+    tracer.startSpan('unsampled').end();
+    tracer.startSpan('unsampled and open');
     expect(recorder.spans).toEqual([]);
-    await expect(recorder.waitForSpan('unsampled', { timeoutMs: 1 })).rejects.toThrow('(no span)');
+    const failure = recorder.waitForSpan('unsampled', { timeoutMs: 1 });
+    await expect(failure).rejects.toThrow('(no span)');
+    await expect(failure).rejects.not.toThrow('unsampled and open');
   });
 
   it('records a span once although it is exporter and span processor of the same provider', () => {

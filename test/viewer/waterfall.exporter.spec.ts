@@ -1,6 +1,7 @@
 /** What a developer sees in the terminal; the golden texts pin the format. */
 import { Writable } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
+import { jest } from '@jest/globals';
 import { SpanKind } from '@opentelemetry/api';
 import { WaterfallExporter, type WaterfallOptions } from '../../lib/viewer/index.js';
 import { finishedSpan, type SpanSketch } from './finished-span.js';
@@ -233,6 +234,27 @@ describe('The waterfall exporter', () => {
     expect(screen.text).not.toContain('other');
     send({ id: '4', name: 'other request', parent: 'far', isRemote: true });
     expect(screen.text).toContain('other child');
+  });
+
+  it('keeps a request that the process sent to itself a block of its own, also when both finish at once', () => {
+    const { screen, send } = exporter();
+    send({ id: '2', name: 'GET', parent: '1' }, { id: '1', name: 'outer' }, { id: '3', name: 'inner', parent: '2', isRemote: true });
+    expect(screen.text.match(/^✔ (outer|inner)/gm)).toEqual(['✔ outer', '✔ inner']);
+    expect(screen.text).not.toContain('└ inner');
+  });
+
+  it('forgets a trace that has been silent for a minute', () => {
+    const now = jest.spyOn(Date, 'now').mockReturnValue(0);
+    const { screen, send } = exporter();
+    send({ id: '2', name: 'kept', trace: 'b', parent: '1' }, { id: '2', name: 'forgotten', parent: '1' });
+    now.mockReturnValue(59_000);
+    send({ id: '3', name: 'sign of life', trace: 'b', parent: '1' });
+    now.mockReturnValue(61_000);
+    send({ id: '1', trace: 'c' });
+    send({ id: '1' }, { id: '1', trace: 'b' });
+    now.mockRestore();
+    expect(screen.text).not.toContain('forgotten');
+    expect(screen.text).toContain('kept');
   });
 
   it('writes the blocks of requests that finish together one after the other, in one piece', () => {
