@@ -41,12 +41,12 @@ async function copyWithNest(nest) {
   const { nest: version, ...others } = NESTS.get(nest);
   const folder = join(workbench, `specs-nest${nest}`);
   console.log(`installing Nest ${version}`);
-  const { name, type, prettier, dependencies, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const development = Object.entries(devDependencies).map(([dependency, own]) => {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const development = Object.entries(manifest.devDependencies).map(([dependency, own]) => {
     return [dependency, others[dependency] ?? (dependency.startsWith('@nestjs/') ? version : own)];
   });
-  await install(folder, { name, type, prettier, dependencies, devDependencies: Object.fromEntries(development) });
-  for (const part of ['lib', 'test', 'sample', 'jest.config.js', 'tsconfig.json']) {
+  await install(folder, { ...manifest, devDependencies: Object.fromEntries(development) });
+  for (const part of ['lib', 'test', 'sample', 'jest.config.js', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.cjs.json']) {
     rmSync(join(folder, part), { recursive: true, force: true });
     cpSync(join(root, part), join(folder, part), { recursive: true });
   }
