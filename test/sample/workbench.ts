@@ -43,7 +43,7 @@ export class Workbench {
   }
 }
 
-export interface Delivery {
+interface Delivery {
   readonly path: string | undefined;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;

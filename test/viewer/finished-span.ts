@@ -18,13 +18,13 @@ export interface SpanSketch {
   readonly events?: readonly FinishedSpanEvent[];
 }
 
-export const EPOCH_SECONDS = 1_790_000_000;
+const EPOCH_SECONDS = 1_790_000_000;
 
 export function traceId(short: string): string {
   return short.padStart(32, '0');
 }
 
-export function spanId(short: string): string {
+function spanId(short: string): string {
   return short.padStart(16, '0');
 }
 
