@@ -14,6 +14,8 @@ const LEVELS = {
   all: DiagLogLevel.ALL,
 };
 const NAMES = Object.keys(LEVELS) as (keyof typeof LEVELS)[];
+/** The SDK reads variables that this library has already checked, and that may say more here than there. */
+const SAID_ALREADY = /^OTEL_TRACES_SAMPLER|^Unknown value .* for OTEL_\w+_LIMIT/;
 /** Kinds of lines that are told apart; beyond it nothing new is said. */
 const MAX_KINDS = 100;
 
@@ -49,6 +51,7 @@ function nestLogger(): DiagLogger {
   const write =
     (method: 'error' | 'warn' | 'log' | 'debug' | 'verbose') =>
     (message: string, ...details: unknown[]) => {
+      if (SAID_ALREADY.test(message)) return;
       try {
         logger[method](format(readable(message), ...details));
       } catch {

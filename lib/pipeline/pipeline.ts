@@ -34,6 +34,7 @@ export async function createPipeline(options: ResolvedTracingOptions, env: NodeJ
   const { buildProvider } = await import('./provider.js');
   const own = await buildProvider(options, env);
   const propagator = createPropagator(options.propagators, true);
+  const tracer = own.provider.getTracer(SCOPE, VERSION);
   const registration = register(own.provider, propagator);
   const stopListening = listenToDiagnostics(env);
   let closing: Promise<void> | undefined;
@@ -45,7 +46,7 @@ export async function createPipeline(options: ResolvedTracingOptions, env: NodeJ
     stopListening();
   };
   return {
-    tracer: own.provider.getTracer(SCOPE, VERSION),
+    tracer,
     propagator,
     adopted: false,
     unsampledSpan: parent => own.unsampledSpan(parent),
@@ -60,6 +61,7 @@ function adopt(options: ResolvedTracingOptions, given: TracerProvider | undefine
   if (pipelineOptionsInCode.length > 0) new Logger('Tracing').warn(messages.optionsWithoutEffect(pipelineOptionsInCode, because));
   const foreign = propagatorsInCode ? undefined : foreignPropagator();
   const propagator = createPropagator(foreign === undefined ? propagators : [foreign]);
+  const tracer = given === undefined ? trace.getTracer(SCOPE, VERSION) : given.getTracer(SCOPE, VERSION);
   const registration = register(given, propagator);
   const stopListening = listenToDiagnostics(env);
   const flush = () => withinDeadline('The provider in use', shutdownTimeoutMs, () => flushOf(given ?? trace.getTracerProvider()));
@@ -71,7 +73,7 @@ function adopt(options: ResolvedTracingOptions, given: TracerProvider | undefine
     stopListening();
   };
   return {
-    tracer: given === undefined ? trace.getTracer(SCOPE, VERSION) : given.getTracer(SCOPE, VERSION),
+    tracer,
     propagator,
     adopted: true,
     unsampledSpan: () => undefined,

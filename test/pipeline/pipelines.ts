@@ -29,7 +29,7 @@ afterEach(async () => {
 
 /** The pipeline of an application with these options, in the environment of this test. */
 export async function startPipeline(options: TracingOptions = {}): Promise<Pipeline> {
-  const pipeline = await createPipeline(resolveOptions({ exporter: 'none', ...options }));
+  const pipeline = await createPipeline(resolveOptions(options));
   running.push(pipeline);
   return pipeline;
 }
