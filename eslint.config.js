@@ -13,7 +13,7 @@ const ATTRIBUTE_KEY = [
   .join(', ');
 
 export default defineConfig(
-  { ignores: ['dist/', 'coverage/', 'test/consumers/app/'] },
+  { ignores: ['**/dist/', 'coverage/', 'test/consumers/app/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   eslint.configs.recommended,
   {
