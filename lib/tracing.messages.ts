@@ -60,6 +60,8 @@ export const messages = {
   propagatorFailed: (name: string, method: string) =>
     `The propagator "${name}" threw in ${method}(); its headers are left out. Further failures of it are counted, not logged.`,
   callNotTraced: () => 'An outgoing call could not be traced and goes on without a span or without headers.',
+  httpServiceNotTraced: () =>
+    'A provider that looks like an HttpService could not be looked at; its calls are not traced unless traceAxios() is called.',
   notAnAxiosInstance: (value: unknown) => `traceAxios() got ${show(value)}; expected axios itself or what axios.create() returns.`,
   notAMethod: (decorator: string, target: unknown, name: unknown) =>
     `${decorator} stands on ${placeOf(target, name)}, which is not a method; put it on a method and compile with "experimentalDecorators".`,

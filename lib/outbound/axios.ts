@@ -1,5 +1,6 @@
 /** Calls that leave through axios: an interceptor wraps the adapter of each request, so that the span is that of one attempt on the wire. */
 import { context } from '@opentelemetry/api';
+import { isClientFailure } from '../conventions/http-client.js';
 import { applicationIn, suppressed, type TracingApplication } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import { callRulesOf } from './call-rules.js';
@@ -146,7 +147,7 @@ function run(span: ClientSpan, route: Route, adapter: Adapter, config: AxiosConf
 interface Rejection {
   readonly __CANCEL__?: unknown;
   readonly code?: unknown;
-  readonly response?: unknown;
+  readonly response?: AxiosResponse;
 }
 
 /** Ends the span of a call that was rejected; tells whether that was what the caller wanted. */
@@ -160,9 +161,9 @@ function endFailed(span: ClientSpan<AxiosCall, AxiosResponse>, error: unknown, {
     else span.cancelled();
     return !isTimeout;
   }
-  if (!isObject(response) || !('status' in response)) span.failed(error);
-  // A response without data broke off: its status is known and was not what failed.
-  else if ('data' in response) span.answered(response);
+  if (!isObject(response)) span.failed(error);
+  // A good response without data broke off: its status is known and was not what failed.
+  else if (isClientFailure(Number(response.status)) || response.data !== undefined) span.answered(response);
   else span.failed(error, response);
   return false;
 }

@@ -121,11 +121,14 @@ function failed({ request, error }: { readonly request: UndiciRequest; readonly 
   else flight.span.failed(error);
 }
 
-/** What a signal that the caller aborted leaves as its reason: `AbortError`, or whatever was given to abort(). */
+/**
+ * The caller's signal leaves its reason: an `AbortError`, or whatever was given to `abort()`, which unlike the failures of Node and undici
+ * has no code. AbortSignal.timeout() is a deadline that was missed, not a change of mind.
+ */
 function isCancellation(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return true;
   const { code, name } = error as { code?: unknown; name?: unknown };
-  return name === 'AbortError' || code === 'UND_ERR_ABORTED';
+  return code === 'UND_ERR_ABORTED' || (typeof code !== 'string' && name !== 'TimeoutError');
 }
 
 function resendsOf(request: UndiciRequest, parent: Context): number {

@@ -28,10 +28,19 @@ export function traceHttpServices(modules: ModulesContainer, lazyModules: LazyMo
 function* axiosInstances(modules: ModulesContainer): Generator<AxiosInstance> {
   for (const module of modules.values()) {
     for (const wrapper of module.providers.values()) {
-      const provided: unknown = wrapper.isDependencyTreeStatic() ? wrapper.instance : undefined;
-      const found = wrapper.token === AXIOS_INSTANCE ? provided : axiosOf(provided);
-      if (isAxiosInstance(found)) yield found;
+      const found = wrapper.isDependencyTreeStatic() ? axiosIn(wrapper.token, wrapper.instance) : undefined;
+      if (found !== undefined) yield found;
     }
+  }
+}
+
+function axiosIn(token: unknown, provided: unknown): AxiosInstance | undefined {
+  try {
+    const found = token === AXIOS_INSTANCE ? provided : axiosOf(provided);
+    return isAxiosInstance(found) ? found : undefined;
+  } catch (error) {
+    reportTrouble('outbound.scan', messages.httpServiceNotTraced(), error);
+    return undefined;
   }
 }
 
@@ -41,15 +50,11 @@ function* axiosInstances(modules: ModulesContainer): Generator<AxiosInstance> {
  */
 function axiosOf(provided: unknown): unknown {
   if (typeof provided !== 'object' || provided === null) return undefined;
-  try {
-    for (let owner: unknown = Object.getPrototypeOf(provided); isOwner(owner); owner = Object.getPrototypeOf(owner)) {
-      const getter = Object.getOwnPropertyDescriptor(owner, 'axiosRef')?.get;
-      if (getter === undefined) continue;
-      learnFrom(owner.constructor, getter);
-      return getter.call(provided);
-    }
-  } catch (error) {
-    reportTrouble('outbound.scan', messages.callNotTraced(), error);
+  for (let owner: unknown = Object.getPrototypeOf(provided); isOwner(owner); owner = Object.getPrototypeOf(owner)) {
+    const getter = Object.getOwnPropertyDescriptor(owner, 'axiosRef')?.get;
+    if (getter === undefined) continue;
+    learnFrom(owner.constructor, getter);
+    return getter.call(provided);
   }
   return undefined;
 }

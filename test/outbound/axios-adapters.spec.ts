@@ -26,11 +26,7 @@ describe('the adapter of an axios call', () => {
     application = new OutboundApplication();
     client = traceAxios(axios.create({ baseURL: downstream.url }));
   });
-  afterEach(async () => {
-    expect(application.openSpans).toBe(0);
-    expect(application.reset()).toEqual([]);
-    await application.close();
-  });
+  afterEach(() => application.finish());
 
   const call = (config: AxiosRequestConfig) => application.serve(() => client.request({ url: '/ok', ...config }));
 
@@ -60,7 +56,7 @@ describe('the adapter of an axios call', () => {
 
     it('that does not exist fails as without tracing', async () => {
       const failure = (instance: AxiosInstance) =>
-        instance.get('/ok', { adapter: 'pigeon' as never }).catch((error: Error) => [error.name, error.message]);
+        instance.get('/ok', { adapter: 'pigeon' as never }).catch((error: unknown) => [(error as Error).name, (error as Error).message]);
       const [traced, plain] = [await failure(client), await failure(axios.create())];
       expect(traced).toEqual(plain);
       expect(application.clientSpans.map(({ status }) => status.code)).toEqual(isKnown ? [] : [SpanStatusCode.ERROR]);
@@ -92,8 +88,10 @@ describe('the adapter of an axios call', () => {
       const { config } = await call({ method: 'get' });
       expect(config.adapter).toEqual(['xhr', 'http', 'fetch']);
       expect(shown(config)).toEqual({ ...without, headers: [...without.headers, 'traceparent'].sort() });
-      const error = await call({ method: 'get', url: '/status/500' }).catch((thrown: { config: object }) => thrown);
-      const plainError = await plain.request({ url: '/status/500', method: 'get' }).catch((thrown: { config: object }) => thrown);
+      const error = await call({ method: 'get', url: '/status/500' }).catch((thrown: unknown) => thrown as { config: object });
+      const plainError = await plain
+        .request({ url: '/status/500', method: 'get' })
+        .catch((thrown: unknown) => thrown as { config: object });
       expect(shown(error.config as object)).toEqual({
         ...shown(plainError.config as object),
         headers: [...without.headers, 'traceparent'].sort(),
@@ -102,7 +100,7 @@ describe('the adapter of an axios call', () => {
   });
 
   it('that a mock library puts in place is called, and its answer described', async () => {
-    const mock = new AxiosMockAdapter(client);
+    const mock = new AxiosMockAdapter(client as never);
     mock.onGet('/mocked').replyOnce(200, { mocked: true }).onGet('/mocked').reply(404).onAny().passThrough();
     expect((await call({ url: '/mocked' })).data).toEqual({ mocked: true });
     await expect(call({ url: '/mocked' })).rejects.toThrow('status code 404');
@@ -151,7 +149,7 @@ describe('the adapter of an axios call', () => {
 
   it('may go through a Unix socket, which then is the server', async () => {
     const socketPath = join(tmpdir(), `outbound-${process.pid}.sock`);
-    const server = http.createServer((request, response) => response.end(request.headers.traceparent));
+    const server = http.createServer((request, response) => response.end(String(request.headers.traceparent)));
     await new Promise<void>(resolve => server.listen(socketPath, resolve));
     const { data } = await call({ baseURL: '', url: '/containers?all=1', socketPath });
     server.close();
@@ -175,8 +173,8 @@ describe('the adapter of an axios call', () => {
   });
 
   it('speaks https and HTTP/2', async () => {
-        const answer = (request: { headers: http.IncomingHttpHeaders }, response: { end(text?: string): unknown }) =>
-      void response.end(request.headers.traceparent);
+    const answer = (request: { headers: http.IncomingHttpHeaders }, response: { end(text: string): unknown }) =>
+      void response.end(String(request.headers.traceparent));
     const secure = https.createServer(selfSigned, answer);
     const two = http2.createServer(answer);
     await new Promise<void>(resolve => secure.listen(0, '127.0.0.1', resolve));

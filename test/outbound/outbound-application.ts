@@ -1,10 +1,14 @@
 /** An application from which calls go out: options as a user writes them, and requests that are being worked on. */
-import { type Context, context, type Span, SpanKind, trace } from '@opentelemetry/api';
+import { Logger } from '@nestjs/common';
+import { type Context, context, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
-import { rootContextOf, withWork } from '../../lib/local/work.js';
+import { rootContextOf, suppressed, withWork } from '../../lib/local/work.js';
 import { createPropagator } from '../../lib/propagation/composite.propagator.js';
 import { type OutboundOptions, resolveOptions, type TracingOptions } from '../../lib/tracing.options.js';
 import { type ApplicationSetup, TestApplication } from '../application.js';
+
+// Specs let callbacks fail; what is logged about it is no news.
+Logger.overrideLogger(false);
 
 export interface OutboundSetup extends Omit<ApplicationSetup, 'outbound'> {
   readonly outbound?: OutboundOptions;
@@ -31,6 +35,24 @@ export class OutboundApplication extends TestApplication {
   /** Runs `fn` in a request that is not traced and came with the context `caller`. */
   relay<T>(caller: Context, fn: () => T): T {
     return context.with(withWork(caller, { application: this, relay: caller }), fn);
+  }
+
+  /** As {@link relay}, with tracing suppressed as it is around ignored requests. */
+  relaySuppressed<T>(caller: Context, fn: () => T): T {
+    return this.relay(caller, () => context.with(suppressed(context.active()), fn));
+  }
+
+  /** For spans that another instrumentation makes with the same provider. */
+  tracerNamed(scope: string): Tracer {
+    return this['provider'].getTracer(scope);
+  }
+
+  /** Ends the application; every span must have been ended, once. */
+  async finish(): Promise<void> {
+    const open = this.openSpans;
+    const complaints = this.reset();
+    await this.close();
+    expect({ open, complaints }).toEqual({ open: 0, complaints: [] });
   }
 
   get clientSpans(): ReadableSpan[] {
