@@ -24,7 +24,7 @@ describe('options without anything set', () => {
       logs: false,
       shutdownTimeoutMs: 5000,
     });
-    expect(options.inbound).toMatchObject({ ignore: [], trust: true, trustForwardedHeaders: false, captureRequestHeaders: [] });
+    expect(options.inbound).toMatchObject({ ignore: [], trust: true, trustForwardedHeaders: true, captureRequestHeaders: [] });
     expect(options.inbound.responseHeader).toBeUndefined();
     expect(options.inbound.redactQueryKeys).toContain('X-Amz-Signature');
     expect([...options.inbound.knownMethods]).toEqual(expect.arrayContaining(['GET', 'QUERY', 'PATCH']));

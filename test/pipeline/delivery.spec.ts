@@ -183,7 +183,8 @@ describe('an exporter that never answers', () => {
     const begin = performance.now();
     await pipeline.shutdown();
     expect(performance.now() - begin).toBeLessThan(1000);
-    expect(process.getActiveResourcesInfo().filter(resource => resource === 'Timeout')).toHaveLength(timersBefore);
+    // Timers of other specs may end meanwhile.
+    expect(process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length).toBeLessThanOrEqual(timersBefore);
     expect(said).toEqual([expect.stringContaining('1 were on their way when the 30 ms')]);
   });
 
