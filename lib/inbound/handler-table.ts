@@ -1,6 +1,9 @@
 /** Which controller method serves a declared route: known before guards and pipes run, so that their refusals carry it as well. */
+import type { Attributes } from '@opentelemetry/api';
 import type { ApplicationConfig, ModulesContainer } from '@nestjs/core';
 import { RequestMethod, VERSION_NEUTRAL, VersioningType } from '@nestjs/common';
+import { codeAttributes } from '../conventions/code.js';
+import { routeAttributes } from '../conventions/http-server.js';
 import { isNoSpan } from '../local/no-span.decorator.js';
 import { controllerHandlers } from './controller-handlers.js';
 
@@ -11,12 +14,18 @@ export interface Handler {
   readonly isUntraced: boolean;
 }
 
+/** A declared route with the one handler that serves it. */
+export interface Route extends Handler {
+  /** Of every request's span on this route. */
+  readonly attributes: Attributes;
+}
+
 /**
  * Maps (request method, declared path) to the handler. Routes that only a header, a media type or a host tells apart share one path:
  * for them there is no answer, and the handler makes itself known when it is called.
  */
 export class HandlerTable {
-  private table: Map<string, Handler | undefined> | undefined;
+  private table: Map<string, Route | undefined> | undefined;
   private readonly paths = new Set<string>();
 
   constructor(
@@ -24,7 +33,7 @@ export class HandlerTable {
     private readonly config: ApplicationConfig,
   ) {}
 
-  find(requestMethod: number, path: string): Handler | undefined {
+  find(requestMethod: number, path: string): Route | undefined {
     this.table ??= this.build();
     return this.table.get(path + requestMethod);
   }
@@ -35,8 +44,8 @@ export class HandlerTable {
     return this.paths.has(path);
   }
 
-  private build(): Map<string, Handler | undefined> {
-    const table = new Map<string, Handler | undefined>();
+  private build(): Map<string, Route | undefined> {
+    const table = new Map<string, Route | undefined>();
     for (const module of this.modules.values()) {
       const modulePath = String(
         Reflect.getMetadata(MODULE_PATH + this.modules.applicationId, module.metatype) ??
@@ -50,7 +59,7 @@ export class HandlerTable {
     return table;
   }
 
-  private addController(table: Map<string, Handler | undefined>, controller: Function, modulePath: string): void {
+  private addController(table: Map<string, Route | undefined>, controller: Function, modulePath: string): void {
     for (const { method, callback } of controllerHandlers(controller)) {
       const requestMethod = Number(Reflect.getMetadata('method', callback) ?? RequestMethod.GET);
       const handler: Handler = { className: controller.name, method, isUntraced: isNoSpan(controller, method) };
@@ -59,7 +68,8 @@ export class HandlerTable {
         const key = path + requestMethod;
         const known = table.get(key);
         const isSame = known?.className === handler.className && known.method === method;
-        table.set(key, table.has(key) && !isSame ? undefined : handler);
+        const attributes = { ...routeAttributes(path), ...codeAttributes(handler.className, method) };
+        table.set(key, table.has(key) && !isSame ? undefined : { ...handler, attributes });
       }
     }
   }

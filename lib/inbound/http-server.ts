@@ -148,15 +148,14 @@ export class HttpServerTracing {
   private route(requestMethod: number, path: string): void {
     const work = workIn();
     if (!(work instanceof ServerRequest) || work.relay !== undefined) return;
-    const handler = this.handlers.find(requestMethod, path);
-    if (handler?.isUntraced) {
+    const route = this.handlers.find(requestMethod, path);
+    if (route?.isUntraced) {
       work.abandon();
       return;
     }
-    work.routed(path);
+    work.routed(path, route?.attributes);
     const metadata = context.active().getValue(RPC_METADATA) as { route?: string } | undefined;
     if (metadata !== undefined) metadata.route = path;
-    if (handler !== undefined) work.handledBy(handler.className, handler.method);
   }
 }
 

@@ -1,5 +1,5 @@
 /** One HTTP request from its arrival to the close of its response: opens its SERVER span, completes it as things become known, ends it once. */
-import { type Context, type Link, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { type Attributes, type Context, type Link, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { codeAttributes } from '../conventions/code.js';
 import { errorType, exceptionMessage, recordExceptionAt } from '../conventions/failure.js';
 import {
@@ -9,6 +9,7 @@ import {
   serverResponseAttributes,
   serverSpanName,
 } from '../conventions/http-server.js';
+import { SLIM_ROOT } from '../local/slim-context.js';
 import { guarded } from '../local/trouble.js';
 import { suppressed, type TracingApplication, type Work, withWork } from '../local/work.js';
 import type { InboundRequest } from '../tracing.options.js';
@@ -69,11 +70,12 @@ export class ServerRequest implements Work {
     if (onRequest !== undefined) guarded('inbound.onRequest', () => onRequest(span, request), undefined);
   }
 
-  /** Nest has found the route, right before its guards run. */
-  routed(route: string): void {
+  /** The route is known, right before Nest's guards run; `attributes` are those of the route and its handler, where there is only one. */
+  routed(route: string, attributes?: Attributes): void {
     this.hasRoute = true;
+    this.hasHandler = attributes !== undefined;
     if (!this.span.isRecording()) return;
-    this.span.setAttributes(routeAttributes(route));
+    this.span.setAttributes(attributes ?? routeAttributes(route));
     this.span.updateName(serverSpanName(this.request.method, route, this.application.inbound.knownMethods));
   }
 
@@ -149,10 +151,10 @@ export function openServerRequest(
   open: Set<ServerRequest>,
 ): Context | undefined {
   const { inbound, propagator } = application;
-  const incoming = propagator.extract(ROOT_CONTEXT, request.headers, headerGetter);
-  const isTrusted = incoming === ROOT_CONTEXT || isTrusting(application, request);
-  const caller = isTrusted ? incoming : ROOT_CONTEXT;
-  if (!application.isEnabled) return caller === ROOT_CONTEXT ? undefined : untracedContext(application, caller);
+  const incoming = propagator.extract(SLIM_ROOT, request.headers, headerGetter);
+  const isTrusted = incoming === SLIM_ROOT || isTrusting(application, request);
+  const caller = isTrusted ? incoming : SLIM_ROOT;
+  if (!application.isEnabled) return caller === SLIM_ROOT ? undefined : untracedContext(application, caller);
   if (isIgnored(request)) return untracedContext(application, caller);
 
   const unsampled = application.unsampledSpan(caller);

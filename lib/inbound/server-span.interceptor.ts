@@ -1,9 +1,10 @@
 /** The global interceptor: opens the server span in every execution context that has no earlier seam; HTTP requests have theirs already. */
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
-import { context, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
+import { context, SpanKind, trace } from '@opentelemetry/api';
 import type { Observable } from 'rxjs';
 import { codeAttributes } from '../conventions/code.js';
 import { isNoSpan } from '../local/no-span.decorator.js';
+import { SLIM_ROOT } from '../local/slim-context.js';
 import { observeInSpan } from '../local/observe-in-span.js';
 import { type TracingApplication, withWork, workIn } from '../local/work.js';
 import { untracedContext } from './server-request.js';
@@ -15,16 +16,16 @@ export class ServerSpanInterceptor implements NestInterceptor {
     if (workIn() !== undefined) return next.handle();
     const { application } = this;
     const [controller, method] = [execution.getClass(), execution.getHandler().name];
-    if (isNoSpan(controller, method)) return context.with(untracedContext(application, ROOT_CONTEXT), () => next.handle());
+    if (isNoSpan(controller, method)) return context.with(untracedContext(application, SLIM_ROOT), () => next.handle());
     const span =
-      application.unsampledSpan(ROOT_CONTEXT) ??
+      application.unsampledSpan(SLIM_ROOT) ??
       application.tracer.startSpan(
         `${controller.name}.${method}`,
         { kind: SpanKind.SERVER, attributes: codeAttributes(controller.name, method) },
-        ROOT_CONTEXT,
+        SLIM_ROOT,
       );
     // Nest binds the handler to the context of this call, not to that of the later subscription.
-    const ctx = withWork(trace.setSpan(ROOT_CONTEXT, span), { application });
+    const ctx = withWork(trace.setSpan(SLIM_ROOT, span), { application });
     return observeInSpan(span, ctx, () => next.handle());
   }
 }

@@ -1,5 +1,5 @@
 /** What is being worked on: the unit of work in the active context, the application it belongs to, and whether it is traced at all. */
-import { type Context, context, createContextKey, ROOT_CONTEXT, type Span, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
+import { type Context, context, createContextKey, type Span, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
 import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing.options.js';
 
 /** One running application as the rest of the library sees it. @internal */
@@ -49,11 +49,6 @@ export function isSuppressed(ctx: Context): boolean {
 /** `ctx` in which nobody, OpenTelemetry's own instrumentations included, makes a span. @internal */
 export function suppressed(ctx: Context): Context {
   return ctx.setValue(SUPPRESSED, true);
-}
-
-/** A context without parent that belongs to `application`. @internal */
-export function rootContextOf(application: TracingApplication): Context {
-  return withWork(ROOT_CONTEXT, { application });
 }
 
 const LIVE = Symbol.for('nestjs-tracing/applications');
