@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 
 export interface Outcome {
@@ -25,9 +25,11 @@ export class Workbench {
   /** Runs a command here; without what jest and the developer's shell say about tracing. */
   async run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
     const inherited = Object.entries(process.env).filter(([name]) => !/^(OTEL_|NODE_ENV$|NODE_OPTIONS$|npm_|FORCE_COLOR$)/.test(name));
+    // The Node that runs the specs runs the samples.
+    const PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`;
     const child = spawn(command, args, {
       cwd: this.folder,
-      env: { ...Object.fromEntries(inherited), ...env },
+      env: { ...Object.fromEntries(inherited), PATH, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const [output, errors, code] = await Promise.all([
