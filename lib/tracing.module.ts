@@ -21,7 +21,7 @@ import { HandlerTable } from './inbound/handler-table.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { Tracer } from './local/tracer.js';
-const installLogCorrelation = (_: unknown) => () => undefined;
+import { installLogCorrelation } from './logs/log-correlation.js';
 import { traceFetch } from './outbound/fetch.js';
 import { traceHttpServices } from './outbound/http-service.js';
 import { RunningApplication } from './tracing.application.js';
@@ -76,7 +76,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationShu
     // Fires at once where the adapter exists already; under a TestingModule when the application is created.
     const subscription = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
     this.undo.push(() => subscription.unsubscribe());
-    if (running.logs) this.undo.push(installLogCorrelation(running));
+    this.undo.push(installLogCorrelation(running));
   }
 
   /** Traces the application. Works without options; see {@link TracingOptions} for what can be set. */
