@@ -22,8 +22,9 @@ export class LocalRoots {
   /** By trace id, the one that has been silent longest first. */
   private readonly traces = new Map<string, WaitingTrace>();
   private spanCount = 0;
-  /** Spans handed out, oldest first, to know late ones by their parent. */
-  private readonly handedOut = new Set<string>();
+  /** Spans handed out, in two generations, to know late ones by their parent. */
+  private handedOut = new Set<string>();
+  private handedOutBefore = new Set<string>();
   private late: FinishedSpan[] = [];
 
   constructor(private readonly limits: LocalRootsLimits) {}
@@ -32,7 +33,7 @@ export class LocalRoots {
   add(spans: readonly FinishedSpan[], nowMs: number): FinishedSpan[][] {
     for (const span of spans) this.keep(span, nowMs);
     const finished = spans.filter(isLocalRoot).map(root => this.takeTree(root));
-    this.late.push(...spans.filter(span => this.handedOut.has(parentKeyOf(span)) && this.isWaiting(span)));
+    this.late.push(...spans.filter(span => this.isLate(span)));
     this.forget(nowMs);
     return finished.filter(tree => tree.length > 0);
   }
@@ -60,9 +61,11 @@ export class LocalRoots {
     this.spanCount += trace.spans.size;
   }
 
-  private isWaiting(span: FinishedSpan): boolean {
+  private isLate(span: FinishedSpan): boolean {
     const { traceId, spanId } = span.spanContext();
-    return this.traces.get(traceId)?.spans.get(spanId) === span;
+    const parentKey = parentKeyOf(span);
+    const isParentGone = this.handedOut.has(parentKey) || this.handedOutBefore.has(parentKey);
+    return isParentGone && this.traces.get(traceId)?.spans.get(spanId) === span;
   }
 
   /** Empty where `root` itself has been taken or forgotten. */
@@ -98,10 +101,9 @@ export class LocalRoots {
       this.traces.delete(traceId);
       this.spanCount -= spans.size;
     }
-    for (const key of this.handedOut) {
-      if (this.handedOut.size <= this.limits.maxSpans) break;
-      this.handedOut.delete(key);
-    }
+    if (this.handedOut.size < this.limits.maxSpans / 2) return;
+    this.handedOutBefore = this.handedOut;
+    this.handedOut = new Set();
   }
 }
 
