@@ -6,6 +6,7 @@ import {
   diag,
   DiagLogLevel,
   INVALID_SPAN_CONTEXT,
+  ROOT_CONTEXT,
   type Span,
   type TextMapPropagator,
   trace,
@@ -21,8 +22,13 @@ import {
   SimpleSpanProcessor,
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace-node';
-import { discharge, enlist, type TracingApplication } from '../lib/local/work.js';
+import { discharge, enlist, type TracingApplication, withWork } from '../lib/local/work.js';
 import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../lib/tracing.options.js';
+
+/** A context without parent that belongs to `application`. */
+export function rootContextOf(application: TracingApplication): Context {
+  return withWork(ROOT_CONTEXT, { application });
+}
 
 export interface ApplicationSetup {
   readonly sampler?: Sampler;

@@ -11,8 +11,8 @@ import {
 import { firstValueFrom, of } from 'rxjs';
 import { Span } from '../../lib/local/span.decorator.js';
 import { Tracer } from '../../lib/local/tracer.js';
-import { applicationIn, rootContextOf, withWork } from '../../lib/local/work.js';
-import { refusedSpan, TestApplication } from '../application.js';
+import { applicationIn, withWork } from '../../lib/local/work.js';
+import { refusedSpan, rootContextOf, TestApplication } from '../application.js';
 
 const app = new TestApplication();
 const second = new TestApplication();

@@ -3,9 +3,9 @@ import { ConsoleLogger, type ConsoleLoggerOptions, Logger } from '@nestjs/common
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { jest } from '@jest/globals';
 import { Tracer } from '../../lib/local/tracer.js';
-import { rootContextOf, withWork } from '../../lib/local/work.js';
+import { withWork } from '../../lib/local/work.js';
 import { installLogCorrelation } from '../../lib/logs/log-correlation.js';
-import { refusedSpan, TestApplication } from '../application.js';
+import { refusedSpan, rootContextOf, TestApplication } from '../application.js';
 
 const app = new TestApplication({ logs: true });
 const silent = new TestApplication();

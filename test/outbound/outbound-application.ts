@@ -2,10 +2,10 @@
 import { Logger } from '@nestjs/common';
 import { type Context, context, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
-import { rootContextOf, suppressed, withWork } from '../../lib/local/work.js';
+import { suppressed, withWork } from '../../lib/local/work.js';
 import { createPropagator } from '../../lib/propagation/composite.propagator.js';
 import { type OutboundOptions, resolveOptions, type TracingOptions } from '../../lib/tracing.options.js';
-import { type ApplicationSetup, TestApplication } from '../application.js';
+import { type ApplicationSetup, rootContextOf, TestApplication } from '../application.js';
 
 // Specs let callbacks fail; what is logged about it is no news.
 Logger.overrideLogger(false);

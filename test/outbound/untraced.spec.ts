@@ -2,10 +2,9 @@ import axios, { type AxiosInstance } from 'axios';
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { suppressTracing } from '@opentelemetry/core';
 import { AlwaysOffSampler } from '@opentelemetry/sdk-trace-node';
-import { rootContextOf } from '../../lib/local/work.js';
 import { traceAxios } from '../../lib/outbound/axios.js';
 import { traceFetch } from '../../lib/outbound/fetch.js';
-import { refusedSpan } from '../application.js';
+import { refusedSpan, rootContextOf } from '../application.js';
 import { type Downstream, startDownstream } from './downstream.js';
 import { OutboundApplication, traceparentOf } from './outbound-application.js';
 
