@@ -17,7 +17,6 @@ import {
 import { ApplicationConfig, HttpAdapterHost, LazyModuleLoader, ModulesContainer } from '@nestjs/core';
 import { witnessHandlers } from './inbound/controller-handlers.js';
 import { ExceptionObserver } from './inbound/exception-observer.filter.js';
-import { HandlerTable } from './inbound/handler-table.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { Tracer } from './local/tracer.js';
@@ -67,7 +66,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationShu
   ) {
     if (running === undefined) throw new Error(messages.importedWithoutForRoot());
     this.interceptor = new ServerSpanInterceptor(running);
-    this.http = new HttpServerTracing(running, new HandlerTable(modules, config));
+    this.http = new HttpServerTracing(running, config);
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge || !running.isEnabled) return;
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.

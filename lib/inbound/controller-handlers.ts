@@ -9,13 +9,22 @@ import { ServerRequest } from './server-request.js';
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
+/** What a route handler says about the controller method that it calls. */
+export interface DeclaredHandler {
+  readonly className: string;
+  readonly method: string;
+  readonly isUntraced: boolean;
+  /** Only requests for certain hosts reach it. */
+  readonly hasHost: boolean;
+}
+
 interface RouteHandler {
   readonly method: string;
   readonly callback: Method;
 }
 
-/** The route handlers of a controller, inherited ones included. */
-export function controllerHandlers(controller: Function): RouteHandler[] {
+/** Inherited ones included. */
+function controllerHandlers(controller: Function): RouteHandler[] {
   const handlers = new Map<string, RouteHandler>();
   for (
     let prototype = controller.prototype as object | null;
@@ -31,6 +40,13 @@ export function controllerHandlers(controller: Function): RouteHandler[] {
   return [...handlers.values()];
 }
 
+const DECLARED = Symbol.for('nestjs-tracing/declared-handler');
+
+/** The controller method behind a route handler: Nest's router copies metadata from the one to the other. */
+export function declaredHandler(routeHandler: Function): DeclaredHandler | undefined {
+  return Reflect.getOwnMetadata(DECLARED, routeHandler) as DeclaredHandler | undefined;
+}
+
 /** Puts a witness around each route handler of a controller; returns what takes them out again. */
 export function witnessHandlers(controller: Function): () => void {
   const prototype = controller.prototype as Record<string, unknown>;
@@ -39,6 +55,13 @@ export function witnessHandlers(controller: Function): () => void {
     if (witnesses.has(callback)) continue;
     const own = Object.getOwnPropertyDescriptor(prototype, method);
     const witness = wrapMethod(callback, witnessing(controller, method, callback));
+    const declared: DeclaredHandler = {
+      className: controller.name,
+      method,
+      isUntraced: isNoSpan(controller, method),
+      hasHost: Reflect.getMetadata('host', controller) !== undefined,
+    };
+    Reflect.defineMetadata(DECLARED, declared, witness);
     witnesses.add(witness);
     Object.defineProperty(prototype, method, { value: witness, writable: true, configurable: true, enumerable: own?.enumerable ?? false });
     undo.push(() => {

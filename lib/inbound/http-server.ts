@@ -1,24 +1,21 @@
 /** Where HTTP requests enter: hooks into the server, the request hook and the route hook of one Nest application's HTTP adapter. */
 import type { EventEmitter } from 'node:events';
 import { context, createContextKey, type Span, trace } from '@opentelemetry/api';
-import type { AbstractHttpAdapter } from '@nestjs/core';
+import type { AbstractHttpAdapter, ApplicationConfig } from '@nestjs/core';
 import { anyRule } from '../local/ignore-rules.js';
 import { reportTrouble } from '../local/trouble.js';
 import { isSuppressed, type TracingApplication, workIn, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
-import type { HandlerTable } from './handler-table.js';
+import { DeclaredRoutes, type Route } from './declared-routes.js';
 import { type IncomingMessage, openServerRequest, type OutgoingMessage, ServerRequest } from './server-request.js';
 import type { InboundRequest } from '../tracing.options.js';
 
 type RequestHook = (request: unknown, response: unknown, done: (error?: unknown) => void) => unknown;
-type RouteHook = (method: number, path: string) => void;
 
-/** The hook slots of Nest's adapters (since 11.1.4); each holds one function. */
-interface HookSlots {
+/** The request hook of Nest's adapters (since 11.1.4) holds one function. */
+interface HookSlot {
   onRequestHook?: RequestHook;
   setOnRequestHook?(hook: RequestHook | undefined): void;
-  getOnRouteTriggered?(): RouteHook | undefined;
-  setOnRouteTriggered?(hook: RouteHook | undefined): void;
 }
 
 interface FastifyRequest {
@@ -35,43 +32,37 @@ export class HttpServerTracing {
   private readonly undo: (() => void)[] = [];
   private isClosed = false;
 
+  private readonly routes: DeclaredRoutes;
   private readonly isIgnored: (request: InboundRequest) => boolean;
 
   constructor(
     private readonly application: TracingApplication,
-    private readonly handlers: HandlerTable,
+    config: ApplicationConfig,
   ) {
+    this.routes = new DeclaredRoutes(config, route => this.route(route));
     this.isIgnored = anyRule(application.inbound.ignore, pathOf, 'inbound.ignore');
   }
 
   /** Before routes are registered: Nest takes its copy of the hooks then. An application without HTTP has no adapter. */
   hookAdapter(adapter: AbstractHttpAdapter | null | undefined): void {
     if (adapter === null || adapter === undefined) return;
-    const slots = adapter as unknown as HookSlots;
-    if (typeof slots.setOnRequestHook === 'function') {
-      const previous = slots.onRequestHook;
+    const slot = adapter as unknown as HookSlot;
+    if (typeof slot.setOnRequestHook === 'function') {
+      const previous = slot.onRequestHook;
       const hook: RequestHook = (request, response, done) =>
         this.enterHook(request, response, previous === undefined ? done : () => previous.call(adapter, request, response, done));
-      slots.setOnRequestHook(hook);
+      slot.setOnRequestHook(hook);
       this.undo.push(() => {
-        if (slots.onRequestHook === hook) slots.setOnRequestHook?.(previous);
+        if (slot.onRequestHook === hook) slot.setOnRequestHook?.(previous);
       });
     }
-    if (typeof slots.setOnRouteTriggered === 'function') {
-      const previous = slots.getOnRouteTriggered?.();
-      const hook: RouteHook = (method, path) => {
-        this.route(method, path);
-        previous?.(method, path);
-      };
-      slots.setOnRouteTriggered(hook);
-      this.undo.push(() => {
-        if (slots.getOnRouteTriggered?.() === hook) slots.setOnRouteTriggered?.(previous);
-      });
-    }
+    this.routes.follow(adapter);
+    this.undo.push(() => this.routes.stop());
   }
 
-  /** Before the server listens: the `request` event is the earliest moment of a request. */
+  /** Before the server listens, when routes are registered: the `request` event is the earliest moment of a request. */
   hookServer(server: (EventEmitter & { [TRACED_SERVER]?: true }) | undefined): void {
+    this.routes.stop();
     if (server === undefined || server === null || typeof server.emit !== 'function' || server[TRACED_SERVER]) return;
     const { emit } = server;
     const hadOwnEmit = Object.hasOwn(server, 'emit');
@@ -133,7 +124,7 @@ export class HttpServerTracing {
   /** Fastify knows the template of a route from the start; it counts where no controller declared it. */
   private rememberFastify(work: ServerRequest, { routeOptions }: FastifyRequest): void {
     const url = routeOptions?.url;
-    if (url !== undefined && !this.handlers.declares(url)) work.frameworkRoute = url;
+    if (url !== undefined && !this.routes.includes(url)) work.frameworkRoute = url;
   }
 
   private openRequest(request: IncomingMessage, response: OutgoingMessage) {
@@ -145,17 +136,16 @@ export class HttpServerTracing {
     }
   }
 
-  private route(requestMethod: number, path: string): void {
+  private route(route: Route): void {
     const work = workIn();
     if (!(work instanceof ServerRequest) || work.relay !== undefined) return;
-    const route = this.handlers.find(requestMethod, path);
-    if (route?.isUntraced) {
+    if (route.isUntraced && route.isDecided) {
       work.abandon();
       return;
     }
-    work.routed(path, route?.attributes);
+    work.routed(route.path, route.attributes, route.isDecided);
     const metadata = context.active().getValue(RPC_METADATA) as { route?: string } | undefined;
-    if (metadata !== undefined) metadata.route = path;
+    if (metadata !== undefined) metadata.route = route.path;
   }
 }
 

@@ -70,12 +70,12 @@ export class ServerRequest implements Work {
     if (onRequest !== undefined) guarded('inbound.onRequest', () => onRequest(span, request), undefined);
   }
 
-  /** The route is known, right before Nest's guards run; `attributes` are those of the route and its handler, where there is only one. */
-  routed(route: string, attributes?: Attributes): void {
+  /** The route is known, right before Nest's guards run; `attributes` are those of the route and, if it is decided, of its handler. */
+  routed(route: string, attributes: Attributes = routeAttributes(route), hasHandler = false): void {
     this.hasRoute = true;
-    this.hasHandler = attributes !== undefined;
+    this.hasHandler = hasHandler;
     if (!this.span.isRecording()) return;
-    this.span.setAttributes(attributes ?? routeAttributes(route));
+    this.span.setAttributes(attributes);
     this.span.updateName(serverSpanName(this.request.method, route, this.application.inbound.knownMethods));
   }
 

@@ -10,6 +10,8 @@ import {
   VersioningType,
 } from '@nestjs/common';
 import { RouterModule } from '@nestjs/core';
+import { RouteConfig } from '@nestjs/platform-fastify';
+import { NoSpan } from '../../lib/index.js';
 import { adapters, startApplication } from './http-application.js';
 
 class Refuses {
@@ -61,6 +63,40 @@ class AdminController {
   }
 }
 
+@NoSpan()
+@Controller({ path: 'pets', version: '1' })
+class PetsV1Controller {
+  @Get() all() {
+    return 1;
+  }
+}
+
+@Controller({ path: 'pets', version: '2' })
+class PetsV2Controller {
+  @Get() all() {
+    return 2;
+  }
+}
+
+@Controller({ path: 'hosted', host: ':tenant.example.com' })
+class HostedController {
+  @Get() get() {
+    return 'by host';
+  }
+}
+
+@Controller('hosted')
+class UnhostedController {
+  @Get() get() {
+    return 'without host';
+  }
+  @RouteConfig({ limit: 7 })
+  @Get('config')
+  config(@Req() request: { routeOptions?: { config?: { limit?: number } } }) {
+    return request.routeOptions?.config?.limit ?? 'none';
+  }
+}
+
 @Module({ controllers: [AdminController] })
 class AdminModule {}
 
@@ -105,6 +141,47 @@ describe.each(adapters)('the name of a server span on %s', adapter => {
       expect(test.recorder.spans.map(span => [span.name, span.attributes['code.function.name']])).toEqual([
         ['GET /users/:id', 'UsersV1Controller.one'],
         ['GET /users/:id', 'UsersV2Controller.one'],
+      ]);
+    } finally {
+      await test.close();
+    }
+  });
+
+  it('is missing only where the handler that really serves wants no span', async () => {
+    const test = await startApplication(adapter, {
+      controllers: [PetsV1Controller, PetsV2Controller],
+      versioning: { type: VersioningType.HEADER, header: 'x-version' },
+    });
+    try {
+      for (const version of ['1', '2']) expect((await test.request('/pets', { headers: { 'x-version': version } })).body).toBe(version);
+      await test.recorder.waitForSpans(1);
+      expect(test.recorder.spans.map(span => span.attributes['code.function.name'])).toEqual(['PetsV2Controller.all']);
+    } finally {
+      await test.close();
+    }
+  });
+
+  it('leaves what the adapter reads from handlers in place', async () => {
+    const test = await startApplication(adapter, { controllers: [UnhostedController] });
+    try {
+      expect((await test.request('/hosted/config')).body).toBe(adapter === 'fastify' ? '7' : 'none');
+      await test.recorder.waitForSpan('GET /hosted/config');
+      expect(Object.hasOwn(test.app.getHttpAdapter(), 'get')).toBe(false);
+    } finally {
+      await test.close();
+    }
+  });
+});
+
+describe('the name of a server span under a host', () => {
+  it('is that of the controller which serves the host', async () => {
+    const test = await startApplication('express', { controllers: [HostedController, UnhostedController] });
+    try {
+      for (const host of ['acme.example.com', 'elsewhere']) await test.request('/hosted', { headers: { host } });
+      await test.recorder.waitForSpans(2);
+      expect(test.recorder.spans.map(span => span.attributes['code.function.name'])).toEqual([
+        'HostedController.get',
+        'UnhostedController.get',
       ]);
     } finally {
       await test.close();
