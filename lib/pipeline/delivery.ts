@@ -1,5 +1,5 @@
 /** Brings finished spans to one exporter, whatever the exporter does: bounded, guarded, and counting what gets lost. */
-import { context, ROOT_CONTEXT, TraceFlags } from '@opentelemetry/api';
+import { type Context, context, ROOT_CONTEXT, TraceFlags } from '@opentelemetry/api';
 import { ExportResultCode, suppressTracing } from '@opentelemetry/core';
 import {
   BatchSpanProcessor,
@@ -23,6 +23,7 @@ export interface Losses {
   deadlinePassed: number;
 }
 
+type StartedSpan = Parameters<SpanProcessor['onStart']>[0];
 type Done = Parameters<SpanExporter['export']>[1];
 
 // Exporters call out under no request's context, or its data would live as long as their connections.
@@ -56,8 +57,8 @@ export class Delivery implements SpanProcessor {
       how === 'in batches' ? new BatchSpanProcessor(outlet, { ...limits, exportTimeoutMillis }) : new SimpleSpanProcessor(outlet);
   }
 
-  onStart(...args: Parameters<SpanProcessor['onStart']>): void {
-    this.watcher?.onStart(...args);
+  onStart(span: StartedSpan, parent: Context): void {
+    this.watcher?.onStart(span, parent);
   }
 
   onEnd(span: ReadableSpan): void {
