@@ -2,6 +2,7 @@ import {
   Controller,
   Get,
   Module,
+  Req,
   RequestMethod,
   UnauthorizedException,
   UseGuards,
