@@ -21,7 +21,7 @@ export function errorType(thrown: unknown): string {
 }
 
 /** Attributes of the `exception` event for anything that can be thrown. Never throws. */
-export function exceptionAttributes(thrown: unknown): Attributes {
+function exceptionAttributes(thrown: unknown): Attributes {
   const attributes: Attributes = { 'exception.type': exceptionType(thrown), 'exception.message': exceptionMessage(thrown) };
   const stack = exceptionStack(thrown);
   if (stack !== undefined) attributes['exception.stacktrace'] = stack;

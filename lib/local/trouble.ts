@@ -17,11 +17,6 @@ export function reportTrouble(kind: string, message: string, error?: unknown): v
   }
 }
 
-/** How often trouble of a kind has been reported in this process. */
-export function troubleCount(kind: string): number {
-  return counts.get(kind) ?? 0;
-}
-
 /** Runs a user's callback; when it throws, reports `option` once and returns `fallback`. */
 export function guarded<T>(option: string, callback: () => T, fallback: T): T {
   try {
