@@ -62,7 +62,7 @@ export class ClientSpan<Call = unknown, Answer = unknown> {
     return ctx.setValue(CALL, this);
   }
 
-  /** The connection is known. */
+  /** The connection is known, though there is no answer. */
   sentOver(connection: ClientConnection): void {
     this.span.setAttributes(clientNetworkAttributes(connection));
   }

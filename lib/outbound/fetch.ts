@@ -1,13 +1,14 @@
 /** Calls that leave through global fetch or undici: nothing is patched, their diagnostics channels announce each request on the wire. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type Context, context, trace } from '@opentelemetry/api';
+import type { ClientConnection } from '../conventions/http-client.js';
 import { reportTrouble } from '../local/trouble.js';
 import { applicationIn, type TracingApplication } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import { callerOf, type ClientSpan, type Exit, openClientSpan } from './client-span.js';
 import { otherListeners } from './other-instrumentation.js';
 import {
-  answerOf,
+  headerNames,
   headersOf,
   readHeader,
   redirectOf,
@@ -20,19 +21,26 @@ import {
 
 const CREATE = 'undici:request:create';
 
-const undiciExit: Exit<UndiciRequest, UndiciResponse> = {
+const undiciExit: Exit<UndiciRequest, UndiciAnswer> = {
   request: requestOf,
   isTracedElsewhere,
-  headers: { keys: () => [], get: readHeader, set: writeHeader },
-  answer: answerOf,
-  responseHeaders: headersOf,
+  headers: { keys: headerNames, get: readHeader, set: writeHeader },
+  answer: ({ connection, response }) => ({ statusCode: response.statusCode, ...connection }),
+  responseHeaders: ({ response }) => headersOf(response),
 };
+
+interface UndiciAnswer {
+  readonly response: UndiciResponse;
+  readonly connection: ClientConnection | undefined;
+}
 
 /** A request under way. */
 interface Flight {
-  readonly span: ClientSpan<UndiciRequest, UndiciResponse>;
+  readonly span: ClientSpan<UndiciRequest, UndiciAnswer>;
   readonly parent: Context;
   readonly resends: number;
+  /** Known once the request is on the wire. */
+  connection: ClientConnection | undefined;
 }
 
 /** A redirect that was answered: the request that follows it in the same context is the same call, sent again. */
@@ -91,15 +99,14 @@ function created({ request }: { readonly request: UndiciRequest }): void {
   if (applicationIn(parent)?.outbound.fetch !== true) return;
   const resends = resendsOf(request, parent);
   const span = openClientSpan(undiciExit, request, resends, parent);
-  if (span !== undefined) flights.set(request, { span, parent, resends });
+  if (span !== undefined) flights.set(request, { span, parent, resends, connection: undefined });
 }
 
 function sent({ request, socket }: { readonly request: UndiciRequest; readonly socket: UndiciSocket }): void {
-  flights.get(request)?.span.sentOver({
-    peerAddress: socket.remoteAddress,
-    peerPort: socket.remotePort,
-    protocolVersion: socket.alpnProtocol === 'h2' ? '2' : '1.1',
-  });
+  const flight = flights.get(request);
+  if (flight === undefined) return;
+  const { alpnProtocol, remoteAddress, remotePort } = socket;
+  flight.connection = { peerAddress: remoteAddress, peerPort: remotePort, protocolVersion: alpnProtocol === 'h2' ? '2' : '1.1' };
 }
 
 function answered({ request, response }: { readonly request: UndiciRequest; readonly response: UndiciResponse }): void {
@@ -110,13 +117,14 @@ function answered({ request, response }: { readonly request: UndiciRequest; read
   const url = response.statusCode < 400 && response.statusCode >= 300 ? requestOf(request)?.url : undefined;
   const href = url && redirectOf(response, url);
   if (href !== undefined) redirects.set(flight.parent, { href, resends: flight.resends + 1 });
-  flight.span.answered(response);
+  flight.span.answered({ response, connection: flight.connection });
 }
 
 function failed({ request, error }: { readonly request: UndiciRequest; readonly error: unknown }): void {
   const flight = flights.get(request);
   if (flight === undefined) return;
   flights.delete(request);
+  if (flight.connection !== undefined) flight.span.sentOver(flight.connection);
   if (isCancellation(error)) flight.span.cancelled();
   else flight.span.failed(error);
 }

@@ -1,5 +1,5 @@
 /** What one request of undici tells about itself on its diagnostics channels, on every line from 5 on and in Node itself. */
-import type { ClientAnswer, ClientRequest } from '../conventions/http-client.js';
+import type { ClientRequest } from '../conventions/http-client.js';
 import type { OutboundResponse } from '../tracing.options.js';
 
 /** The request as the channels publish it. */
@@ -28,7 +28,20 @@ export interface UndiciSocket {
 export function requestOf({ method, origin, path }: UndiciRequest): ClientRequest | undefined {
   // A proxy is asked for whole URLs. Two slashes at the start of a path must not be taken for a host.
   const target = path.startsWith('/') ? String(origin) + path : path;
-  return URL.canParse(target) ? { method, url: new URL(target) } : undefined;
+  try {
+    return { method, url: new URL(target) };
+  } catch {
+    return undefined;
+  }
+}
+
+export function headerNames({ headers }: UndiciRequest): string[] {
+  if (typeof headers === 'string')
+    return headers
+      .split('\r\n')
+      .flatMap(line => line.split(':', 1))
+      .filter(Boolean);
+  return headers.filter((name, index): name is string => index % 2 === 0 && typeof name === 'string');
 }
 
 export function readHeader({ headers }: UndiciRequest, name: string): string | string[] | undefined {
@@ -53,10 +66,6 @@ export function writeHeader(request: UndiciRequest, name: string, value: string)
   else if (typeof request.addHeader === 'function') request.addHeader(name, value);
   // undici 6.11.0 had no addHeader().
   else headers.push(name, value);
-}
-
-export function answerOf({ statusCode }: UndiciResponse): ClientAnswer {
-  return { statusCode };
 }
 
 export function headersOf({ headers }: UndiciResponse): OutboundResponse['headers'] {
