@@ -3,7 +3,7 @@ import { type Context, type Span, type TextMapPropagator, trace, type Tracer } f
 import { discharge, enlist, type TracingApplication } from './local/work.js';
 import { createPipeline, type Pipeline } from './pipeline/pipeline.js';
 import { ensureContextManager } from './pipeline/global-registration.js';
-import { createPropagator } from './propagation/composite.propagator.js';
+import { createRelay } from './propagation/relay.propagator.js';
 import { type ResolvedInboundOptions, type ResolvedOutboundOptions, resolveOptions, type TracingOptions } from './tracing.options.js';
 
 const applications = new WeakMap<object, Promise<RunningApplication>>();
@@ -43,7 +43,7 @@ export class RunningApplication implements TracingApplication {
     const resolved = resolveOptions(options);
     const { inbound, outbound, logs } = resolved;
     if (!resolved.enabled) {
-      const relay = relaying(createPropagator(resolved.propagators));
+      const relay = relaying(createRelay(resolved.propagators));
       return new RunningApplication(undefined, relay, inbound, outbound, false);
     }
     const pipeline = await createPipeline(resolved);

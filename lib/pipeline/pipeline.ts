@@ -2,7 +2,6 @@
 import { type Context, type Span, type TextMapPropagator, trace, type Tracer, type TracerProvider } from '@opentelemetry/api';
 import { Logger } from '@nestjs/common';
 import { reportTrouble } from '../local/trouble.js';
-import { createPropagator } from '../propagation/composite.propagator.js';
 import { messages } from '../tracing.messages.js';
 import type { ResolvedTracingOptions } from '../tracing.options.js';
 import { VERSION } from '../tracing.version.js';
@@ -30,10 +29,10 @@ const SCOPE = 'nestjs-tracing';
 export async function createPipeline(options: ResolvedTracingOptions, env: NodeJS.ProcessEnv = process.env): Promise<Pipeline> {
   if (options.tracerProvider !== undefined) return adopt(options, options.tracerProvider, messages.providerGiven(), env);
   if (foreignProvider() !== undefined) return adopt(options, undefined, messages.providerRegistered(), env);
-  // Loaded only here: next to a provider of somebody else the SDK is not needed.
+  // Loaded only here: without tracing, or next to a provider of somebody else, the SDK is not needed.
   const { buildProvider } = await import('./provider.js');
   const own = await buildProvider(options, env);
-  const propagator = createPropagator(options.propagators, true);
+  const propagator = await propagatorOf(options.propagators, true);
   const tracer = own.provider.getTracer(SCOPE, VERSION);
   const registration = register(own.provider, propagator);
   const stopListening = listenToDiagnostics(env);
@@ -56,11 +55,16 @@ export async function createPipeline(options: ResolvedTracingOptions, env: NodeJ
 }
 
 /** Works with the `given` provider, or else with the registered one, and leaves its life to who made it. */
-function adopt(options: ResolvedTracingOptions, given: TracerProvider | undefined, because: string, env: NodeJS.ProcessEnv): Pipeline {
+async function adopt(
+  options: ResolvedTracingOptions,
+  given: TracerProvider | undefined,
+  because: string,
+  env: NodeJS.ProcessEnv,
+): Promise<Pipeline> {
   const { pipelineOptionsInCode, propagators, propagatorsInCode, shutdownTimeoutMs } = options;
   if (pipelineOptionsInCode.length > 0) new Logger('Tracing').warn(messages.optionsWithoutEffect(pipelineOptionsInCode, because));
   const foreign = propagatorsInCode ? undefined : foreignPropagator();
-  const propagator = createPropagator(foreign === undefined ? propagators : [foreign]);
+  const propagator = await propagatorOf(foreign === undefined ? propagators : [foreign], false);
   const tracer = given === undefined ? trace.getTracer(SCOPE, VERSION) : given.getTracer(SCOPE, VERSION);
   const registration = register(given, propagator);
   const stopListening = listenToDiagnostics(env);
@@ -80,6 +84,11 @@ function adopt(options: ResolvedTracingOptions, given: TracerProvider | undefine
     forceFlush: flush,
     shutdown: () => (closing ??= close()),
   };
+}
+
+async function propagatorOf(formats: ResolvedTracingOptions['propagators'], ownTracesAreRandom: boolean): Promise<TextMapPropagator> {
+  const { createPropagator } = await import('../propagation/composite.propagator.js');
+  return createPropagator(formats, ownTracesAreRandom);
 }
 
 /** `forceFlush` is the SDK's, and behind the API's proxy. */

@@ -4,6 +4,7 @@ import { type Context, defaultTextMapSetter, propagation, ROOT_CONTEXT, type Tex
 import { suppressTracing } from '@opentelemetry/core';
 import fc from 'fast-check';
 import { createPropagator } from '../../lib/propagation/composite.propagator.js';
+import { createRelay } from '../../lib/propagation/relay.propagator.js';
 import { headerGetter } from '../../lib/propagation/header-getter.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
@@ -206,5 +207,37 @@ describe('whatever comes in', () => {
     }
     const { user, system } = process.cpuUsage(begin);
     expect((user + system) / 1000).toBeLessThan(1000);
+  });
+});
+
+describe('an application that is not traced', () => {
+  const relay = createRelay(['tracecontext', 'baggage', 'b3']);
+
+  it('passes on what it received', () => {
+    const headers = {
+      traceparent: `00-${TRACE}-${SPAN}-03`,
+      tracestate: 'a=1',
+      baggage: 'tenant=acme;ttl=1',
+      'x-b3-traceid': OTHER,
+      'x-b3-spanid': SPAN,
+    };
+    const ctx = extract({ ...headers, host: 'localhost' }, relay);
+    expect(injected(ctx, relay)).toEqual(headers);
+    expect(trace.getSpanContext(ctx)?.traceId).toBe(TRACE);
+    expect(relay.fields()).toEqual(expect.arrayContaining(['traceparent', 'tracestate', 'baggage', 'b3', 'x-b3-traceid']));
+  });
+
+  it('passes on nothing where nothing came, or nothing legal', () => {
+    expect(extract({ host: 'localhost' }, relay)).toBe(ROOT_CONTEXT);
+    expect(extract({ traceparent: 'broken' }, relay)).toBe(ROOT_CONTEXT);
+    expect(injected(ROOT_CONTEXT, relay)).toEqual({});
+  });
+
+  it('passes on only the formats that are chosen, those of the user included', () => {
+    const headers = { traceparent: `00-${TRACE}-${SPAN}-01`, b3: '0', baggage: 'a=1' };
+    expect(injected(extract(headers, createRelay(['b3multi'])), createRelay(['b3multi']))).toEqual({ b3: '0' });
+    expect(injected(extract(headers, createRelay(['none'])), createRelay(['none']))).toEqual({});
+    const own = createRelay([createPropagator(['baggage'])]);
+    expect(injected(extract(headers, own), own)).toEqual({ baggage: 'a=1' });
   });
 });

@@ -189,7 +189,8 @@ describe('an outgoing traceparent', () => {
 });
 
 describe('whatever comes in', () => {
-  const hex = (length: number) => fc.string({ unit: fc.constantFrom(...Array.from('0123456789abcdef')), minLength: length, maxLength: length });
+  const hex = (length: number) =>
+    fc.string({ unit: fc.constantFrom(...Array.from('0123456789abcdef')), minLength: length, maxLength: length });
   const notZero = (id: string) => !/^0+$/.test(id);
   const parents = fc.tuple(hex(32).filter(notZero), hex(16).filter(notZero), fc.constantFrom('00', '01', '02', '03'));
   const keys = fc.stringMatching(/^[a-z][a-z0-9_\-*/]{0,20}$/);
