@@ -151,7 +151,12 @@ function forwardedField(forwarded: string, name: 'for' | 'host' | 'proto'): stri
   for (const pair of element.split(';')) {
     const equals = pair.indexOf('=');
     if (equals > 0 && pair.slice(0, equals).trim().toLowerCase() === name) {
-      return pair.slice(equals + 1).trim().replace(/^"|"$/g, '') || undefined;
+      return (
+        pair
+          .slice(equals + 1)
+          .trim()
+          .replace(/^"|"$/g, '') || undefined
+      );
     }
   }
   return undefined;

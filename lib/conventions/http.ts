@@ -2,13 +2,17 @@
 import type { Attributes, AttributeValue } from '@opentelemetry/api';
 
 /** Methods that keep their name; `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` replaces the list. */
-export const KNOWN_METHODS: readonly string[] = [
-  'CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'QUERY', 'TRACE',
-];
+export const KNOWN_METHODS: readonly string[] = ['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'QUERY', 'TRACE'];
 
 /** Query keys whose values never reach a span unless the user says otherwise. */
 export const SENSITIVE_QUERY_KEYS: readonly string[] = [
-  'X-Amz-Signature', 'X-Amz-Credential', 'X-Amz-Security-Token', 'AWSAccessKeyId', 'Signature', 'sig', 'X-Goog-Signature',
+  'X-Amz-Signature',
+  'X-Amz-Credential',
+  'X-Amz-Security-Token',
+  'AWSAccessKeyId',
+  'Signature',
+  'sig',
+  'X-Goog-Signature',
 ];
 
 /** The first word of an HTTP span's name: the method, or `HTTP` where it is not a known one. */
