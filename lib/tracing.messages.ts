@@ -7,6 +7,8 @@ const show = (value: unknown): string => {
   return `"${String(value)}"`;
 };
 
+const countOf = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
 export const messages = {
   invalidOption: (path: string, value: unknown, expected: string) =>
     `TracingModule option "${path}" is ${show(value)}; expected ${expected}.`,
@@ -47,7 +49,7 @@ export const messages = {
   queueFull: (exporter: string, size: number) =>
     `More than ${size} spans wait for the exporter "${exporter}"; further ones are dropped. Raise OTEL_BSP_MAX_QUEUE_SIZE, sample less, or look at what keeps the exporter. Further drops are counted and summed up at shutdown.`,
   spansLost: (exporter: string, queueFull: number, exportFailed: number, deadlinePassed: number, deadlineMs: number) =>
-    `${queueFull + exportFailed + deadlinePassed} spans did not reach the exporter "${exporter}": ${queueFull} found its queue full, ${exportFailed} it failed to deliver, ${deadlinePassed} were on their way when the ${deadlineMs} ms of the option "shutdownTimeoutMs" were over.`,
+    `${countOf(queueFull + exportFailed + deadlinePassed, 'span')} did not reach the exporter "${exporter}": ${queueFull} found its queue full, ${exportFailed} it failed to deliver, ${deadlinePassed} were on their way when the ${deadlineMs} ms of the option "shutdownTimeoutMs" were over.`,
   shutdownFailed: (what: string) => `${what} did not shut down cleanly; the application goes on closing.`,
   optionsWithoutEffect: (options: readonly string[], because: string) =>
     `${because}, so these options of TracingModule have no effect: ${options.join(', ')}. Set them where that provider is made, or do not register it.`,

@@ -33,7 +33,6 @@ const QUIET = suppressTracing(ROOT_CONTEXT);
 export class Delivery implements SpanProcessor {
   readonly losses: Losses = { queueFull: 0, exportFailed: 0, deadlinePassed: 0 };
   private readonly processor: SpanProcessor;
-  /** The exporter, where it wants to know of starts too, as the recorder of users' tests does. */
   private readonly watcher: GuardedProcessor | undefined;
   private readonly onTheirWay = new Set<Shipment>();
   /** Spans that the processor holds. */
@@ -161,6 +160,7 @@ class Shipment {
   }
 }
 
-function isWatcher(exporter: object): exporter is SpanProcessor {
+/** Whether the exporter wants to know of starts too, as the recorder of users' tests does. @internal */
+export function isWatcher(exporter: object): exporter is SpanProcessor {
   return 'onStart' in exporter && typeof exporter.onStart === 'function';
 }

@@ -4,7 +4,7 @@ import { Logger } from '@nestjs/common';
 import { NodeTracerProvider, type SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { messages } from '../tracing.messages.js';
 import type { ResolvedTracingOptions } from '../tracing.options.js';
-import { Delivery } from './delivery.js';
+import { Delivery, isWatcher } from './delivery.js';
 import type { ChosenExporter } from './exporter-choice.js';
 import { createExporter } from './exporters.js';
 import { foresee } from './foresight.js';
@@ -57,8 +57,9 @@ export async function buildProvider(options: ResolvedTracingOptions, env: NodeJS
 async function deliveryTo(exporter: ChosenExporter, env: NodeJS.ProcessEnv, shutdownTimeoutMs: number): Promise<Delivery> {
   const limits = batchLimits(env);
   if (typeof exporter !== 'string') {
-    // A user's tests see a span as soon as it has ended.
-    return new Delivery(exporter.constructor.name, exporter, limits, env.NODE_ENV === 'test' ? 'at once' : 'in batches');
+    // A user's tests see a span as soon as it has ended; the recorder is for tests wherever it runs.
+    const isForTests = env.NODE_ENV === 'test' || isWatcher(exporter);
+    return new Delivery(exporter.constructor.name, exporter, limits, isForTests ? 'at once' : 'in batches');
   }
   const isForDevelopers = exporter === 'console' || exporter === 'waterfall';
   return new Delivery(exporter, await createExporter(exporter, env, shutdownTimeoutMs), limits, isForDevelopers ? 'at once' : 'in batches');

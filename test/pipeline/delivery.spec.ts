@@ -4,6 +4,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { isTracingSuppressed } from '@opentelemetry/core';
 import { InMemorySpanExporter, type ReadableSpan, type SpanExporter } from '@opentelemetry/sdk-trace-node';
+import { TraceRecorder } from '../../lib/testing/trace-recorder.js';
 import { Collector } from './collector.js';
 import { said, setEnvironment, startPipeline } from './pipelines.js';
 
@@ -48,6 +49,14 @@ describe('an exporter instance', () => {
     for (const name of ['b', 'c']) pipeline.tracer.startSpan(name).end();
     await pipeline.shutdown();
     expect(exporter.batches.map(batch => batch.map(span => span.name))).toEqual([['a', 'b'], ['c']]);
+  });
+
+  it('that also watches spans start, as the recorder does, receives them at once everywhere', async () => {
+    setEnvironment({ NODE_ENV: 'production' });
+    const recorder = new TraceRecorder();
+    const { tracer } = await startPipeline({ exporter: recorder });
+    tracer.startSpan('a').end();
+    expect(recorder.spans.map(span => span.name)).toEqual(['a']);
   });
 
   it('is one of several: each receives every span', async () => {
@@ -139,7 +148,7 @@ describe('an exporter that fails', () => {
     await pipeline.shutdown();
     expect(said).toEqual([
       expect.stringContaining('no answer within 1 ms'),
-      expect.stringContaining('1 spans did not reach the exporter "Twice"'),
+      expect.stringContaining('1 span did not reach the exporter "Twice"'),
     ]);
   });
 });
@@ -192,7 +201,7 @@ describe('an exporter that never answers', () => {
     const pipeline = await startPipeline({ exporter: hanging('HangsUnattended'), shutdownTimeoutMs: 0 });
     pipeline.tracer.startSpan('a').end();
     await pipeline.shutdown();
-    expect(said).toEqual([expect.stringContaining('1 spans did not reach')]);
+    expect(said).toEqual([expect.stringContaining('1 span did not reach')]);
   });
 });
 
