@@ -144,6 +144,10 @@ describe('a propagator of the user', () => {
     });
   });
 
+  it('is not asked about calls that are not to be traced', () => {
+    expect(injected(suppressTracing(inSpan), createPropagator([uber]))).toEqual({});
+  });
+
   it('that throws or returns no context is left out, and said once', () => {
     class Broken implements TextMapPropagator {
       inject(): never {
