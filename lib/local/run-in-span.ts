@@ -7,7 +7,6 @@ import {
   isSpanContextValid,
   type Link,
   type Span,
-  type SpanKind,
   type SpanOptions,
   trace,
 } from '@opentelemetry/api';
@@ -21,15 +20,14 @@ import { reportTrouble } from './trouble.js';
 import { applicationIn, isSuppressed, type TracingApplication, withWork, workIn } from './work.js';
 import { watchUse } from './watched-span.js';
 
-/** How a local span is opened; functions are called only for a span that may record, and must not throw. @internal */
+/** How a local span is opened. @internal */
 export interface SpanPlan {
   /** Whose span it is. Otherwise that of the work in the active context, else the oldest application alive. */
   readonly application?: TracingApplication | undefined;
-  readonly kind?: SpanKind | undefined;
+  /** A function is called only for a span that may record, and must not throw. */
+  readonly options: SpanOptions | (() => SpanOptions);
   /** A new trace; the span that was active becomes a link. */
   readonly isRoot?: boolean | undefined;
-  readonly attributes?: Attributes | (() => Attributes | undefined) | undefined;
-  readonly links?: readonly Link[] | (() => readonly Link[]) | undefined;
   /** Milliseconds since 1970. */
   readonly startTime?: number | undefined;
   readonly resultAttributes?: ((result: unknown) => Attributes | undefined) | undefined;
@@ -159,14 +157,16 @@ function parentOfConsumer(called: Context): Context {
 
 /** `undefined` where nothing is traced: no application, a request that is not traced, an exporter's own call. */
 function openSpan(name: string | (() => string), plan: SpanPlan, parent: Context): RunningSpan | undefined {
-  const application = plan.application ?? applicationIn(parent);
-  if (application === undefined || !application.isEnabled || isUntraced(parent)) return undefined;
+  const work = workIn(parent);
+  if (work?.relay !== undefined || isSuppressed(parent)) return undefined;
+  const application = plan.application ?? work?.application ?? applicationIn(parent);
+  if (application === undefined || !application.isEnabled) return undefined;
   const base = plan.isRoot === true ? trace.deleteSpan(parent) : parent;
   try {
     const unsampled = application.unsampledSpan(base);
     const span = unsampled ?? application.tracer.startSpan(typeof name === 'string' ? name : name(), spanOptions(plan, parent), base);
     const active = trace.setSpan(base, span);
-    const isAtHome = plan.application === undefined || workIn(base)?.application === application;
+    const isAtHome = plan.application === undefined || work?.application === application;
     return new RunningSpan(span, isAtHome ? active : withWork(active, { application }), plan.resultAttributes);
   } catch (error) {
     reportTrouble('span-open', messages.spanNotOpened(), error);
@@ -179,17 +179,14 @@ export function isUntraced(ctx: Context): boolean {
   return workIn(ctx)?.relay !== undefined || isSuppressed(ctx);
 }
 
-function spanOptions({ kind, attributes, links, isRoot, startTime }: SpanPlan, parent: Context): SpanOptions {
+function spanOptions({ options, isRoot, startTime }: SpanPlan, parent: Context): SpanOptions {
+  const given = typeof options === 'function' ? options() : options;
+  if (isRoot !== true && startTime === undefined) return given;
   return {
-    kind,
-    attributes: typeof attributes === 'function' ? attributes() : attributes,
-    links: isRoot === true ? [...resolveLinks(links), ...linkTo(parent)] : links === undefined ? undefined : [...resolveLinks(links)],
-    startTime,
+    ...given,
+    startTime: startTime ?? given.startTime,
+    links: isRoot === true ? [...(given.links ?? []), ...linkTo(parent)] : given.links,
   };
-}
-
-function resolveLinks(links: SpanPlan['links']): readonly Link[] {
-  return (typeof links === 'function' ? links() : links) ?? [];
 }
 
 /** The span that was active, for one that leaves its trace. */

@@ -1,5 +1,5 @@
 /** The wrapper that `@Span()` and `@Traceable()` put around a method: it knows what each call's span is called and carries. */
-import type { Attributes, Link, SpanKind } from '@opentelemetry/api';
+import type { Attributes, Link, SpanKind, SpanOptions } from '@opentelemetry/api';
 import { Observable } from 'rxjs';
 import { codeAttributes, codeName } from '../conventions/code.js';
 import { messages } from '../tracing.messages.js';
@@ -29,7 +29,7 @@ interface CallSite {
   /** `Class.method`, with the class of the instance. */
   readonly codeName: string;
   readonly spanName: string;
-  readonly plan: SpanPlan;
+  readonly plan: SpanPlan & { readonly options: SpanOptions };
 }
 
 /** Wraps a method that `target`, a prototype or for static methods a class, declares. @internal */
@@ -73,20 +73,22 @@ function describeSite(target: object, method: string | symbol, owner: object, op
   const classRef = isDescendant && typeof owner === 'function' ? owner : declaring;
   const className = nameOf(classRef) || nameOf(declaring);
   const code = codeName(className, String(method));
-  const { kind, root: isRoot, attributes, links, resultAttributes } = options;
+  const { kind, root, attributes, links, resultAttributes } = options;
   return {
     isHidden: isNoSpanMethod(target, method) || isNoSpanClass(classRef),
     codeName: code,
     spanName: typeof options.name === 'string' ? options.name : code,
     plan: {
-      kind,
-      isRoot,
+      isRoot: root,
       memory,
-      attributes: {
-        ...codeAttributes(className, String(method)),
-        ...(typeof attributes === 'object' ? toAttributes(attributes) : undefined),
+      options: {
+        kind,
+        attributes: {
+          ...codeAttributes(className, String(method)),
+          ...(typeof attributes === 'object' ? toAttributes(attributes) : undefined),
+        },
+        links: links === undefined || typeof links === 'function' ? undefined : [...links],
       },
-      links: typeof links === 'function' ? undefined : links,
       resultAttributes:
         resultAttributes &&
         (result => guarded(optionOf('resultAttributes', code), () => toAttributes(resultAttributes(result)), undefined)),
@@ -102,23 +104,26 @@ function nameOfCall(site: CallSite, { name }: MethodSpan, args: unknown[]): stri
   };
 }
 
+/** The plan of one call, with what its arguments add; they are looked at only if the span may record. */
 function planOfCall(
   { plan, codeName: code }: CallSite,
   { attributes, links }: MethodSpan,
   argumentAttributes: ((args: readonly unknown[]) => Attributes) | undefined,
   args: unknown[],
 ): SpanPlan {
-  return {
-    ...plan,
-    attributes: () => ({
+  const fixed = plan.options;
+  const options = (): SpanOptions => ({
+    ...fixed,
+    attributes: {
       ...argumentAttributes?.(args),
-      ...(plan.attributes as Attributes),
+      ...fixed.attributes,
       ...(typeof attributes === 'function'
         ? guarded(optionOf('attributes', code), () => toAttributes(attributes(...args)), undefined)
         : undefined),
-    }),
-    links: typeof links === 'function' ? () => guarded(optionOf('links', code), () => [...links(...args)], []) : plan.links,
-  };
+    },
+    links: typeof links === 'function' ? guarded(optionOf('links', code), () => [...links(...args)], []) : fixed.links,
+  });
+  return { ...plan, options };
 }
 
 function optionOf(option: string, code: string): string {

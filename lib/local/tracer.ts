@@ -10,7 +10,6 @@ import {
   isSpanContextValid,
   type Tracer as OpenTelemetryTracer,
   propagation,
-  ROOT_CONTEXT,
   type Span,
   type SpanOptions,
   type TextMapGetter,
@@ -21,6 +20,7 @@ import {
 } from '@opentelemetry/api';
 import { recordException } from '../conventions/failure.js';
 import { isUntraced, NO_SPAN, runInSpan } from './run-in-span.js';
+import { SLIM_ROOT } from './slim-context.js';
 import { type TracingApplication, withWork, workIn } from './work.js';
 
 /**
@@ -48,8 +48,7 @@ export class Tracer implements OpenTelemetryTracer {
   span<T>(name: string, ...rest: [(span: Span) => T] | [SpanOptions, (span: Span) => T]): T {
     const [options, fn] = rest.length === 1 ? [{}, rest[0]] : rest;
     if (this.application === undefined) return fn(NO_SPAN);
-    const { kind, attributes, links, root } = options;
-    return runInSpan(name, { application: this.application, kind, attributes, links, isRoot: root }, fn);
+    return runInSpan(name, { application: this.application, options, isRoot: options.root }, fn);
   }
 
   /** Starts a span that is not active and that the caller ends. */
@@ -115,7 +114,7 @@ export class Tracer implements OpenTelemetryTracer {
 
   /** The context that a carrier's headers describe, to work in by {@link with}; a fresh one where they describe none. */
   extract<Carrier>(carrier: Carrier, getter?: TextMapGetter<Carrier>): Context {
-    return this.atHome(this.propagator.extract(ROOT_CONTEXT, carrier, getter ?? (defaultTextMapGetter as TextMapGetter<Carrier>)));
+    return this.atHome(this.propagator.extract(SLIM_ROOT, carrier, getter ?? (defaultTextMapGetter as TextMapGetter<Carrier>)));
   }
 
   /** Calls `fn` with `ctx` active, for example one that {@link extract} returned. */
