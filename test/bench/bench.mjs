@@ -4,10 +4,11 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { measureCalls } from './calls.mjs';
 import { help, readCommandLine } from './command-line.mjs';
+import { measureInProcess } from './in-process.mjs';
 import { installNode, installPeers } from './installs.mjs';
 import { isPinned } from './processes.mjs';
 import { printProfiles, profileVariant } from './profile.mjs';
-import { callTable, ratioOf, requestTable, startTable } from './report.mjs';
+import { callTable, inProcessTable, ratioOf, requestTable, startTable } from './report.mjs';
 import { addedCpu, measureRequests } from './requests.mjs';
 import { measureStarts } from './starts.mjs';
 import { starts, variants } from './variants.mjs';
@@ -16,7 +17,7 @@ import { starts, variants } from './variants.mjs';
 const CI_MARGIN = 2;
 const folder = new URL('.', import.meta.url);
 
-const { isHelp, isCi, nodes, adapters, parts, profile, lengths, ...chosen } = readCommandLine(process.argv.slice(2));
+const { isHelp, isCi, isInProcess, nodes, adapters, parts, profile, lengths, ...chosen } = readCommandLine(process.argv.slice(2));
 const tell = text => console.error(text);
 const shown = variants.filter(({ id }) => (profile ?? chosen.variants).includes(id));
 const peers = !isHelp && shown.some(variant => variant.needsPeers) ? installPeers() : undefined;
@@ -25,6 +26,7 @@ const routes = parts.filter(part => part === 'users' || part === 'chain');
 if (isHelp) console.log(help);
 else if (!existsSync(new URL('../../dist/esm/index.js', folder))) throw new Error('dist/ is missing: npm run build');
 else if (profile !== undefined) await profileAll();
+else if (isInProcess) await measureAllInProcess();
 else await measureAll();
 
 async function measureAll() {
@@ -77,6 +79,16 @@ async function holdMargin(requests) {
       console.log(`${adapter}: ours / minimum = ${ratio.toFixed(2)}, margin ${CI_MARGIN}: ${isHeld ? 'held' : 'EXCEEDED'}`);
       if (!isHeld) process.exitCode = 1;
     }
+  }
+}
+
+async function measureAllInProcess() {
+  for (const [version, node] of versions()) {
+    const results = {};
+    for (const adapter of adapters) {
+      results[adapter] = await measureInProcess({ node, adapter, variants: shown, processes: lengths.processes, peers, tell });
+    }
+    console.log(`${inProcessTable({ node: version, results })}\n`);
   }
 }
 

@@ -10,11 +10,12 @@ export const help = `npm run bench -- [options]
   --quick                a few short rounds: to see that it works, not to be quoted
   --ci                   bare, ours and the minimum only; fails where ours costs more than the margin
   --only <what>          ${[...ADAPTERS, ...PARTS].join(', ')}; several with commas
-  --node <versions>      here, 22, 24, 24.21.0 …; several with commas; default here,22,24 (here with --quick, --ci and --profile)
+  --node <versions>      here, 22, 24, 24.21.0 …; several with commas; default here,22,24 (here where it is quick)
   --variants <ids>       some of ${variants.map(({ id }) => id).join(',')}
   --fleets <n>           how often all processes are started
   --rounds <n>           how often each of them is visited
   --window <ms>          for how long
+  --in-process           requests without sockets: hardly any noise, for comparing builds
   --profile <ids>        CPU profiles of these variants, function by function, instead of a measurement`;
 
 const full = { fleets: 4, rounds: 6, warmUpMs: 4000, leadMs: 150, windowMs: 1000, processes: 5, callRounds: 200, startRounds: 12 };
@@ -37,6 +38,7 @@ export function readCommandLine(args) {
       rounds: text,
       window: text,
       profile: text,
+      'in-process': flag,
     },
   });
   const { help: isHelp, quick: isQuick, ci: isCi, profile } = given;
@@ -47,7 +49,8 @@ export function readCommandLine(args) {
   return {
     isHelp,
     isCi,
-    nodes: (given.node ?? (isShort || profile !== undefined ? 'here' : 'here,22,24')).split(','),
+    isInProcess: given['in-process'],
+    nodes: (given.node ?? (isShort || profile !== undefined || given['in-process'] ? 'here' : 'here,22,24')).split(','),
     adapters: some(ADAPTERS, only, ADAPTERS),
     parts: some(PARTS, only, parts),
     variants: list('variants', given.variants, ids) ?? (isCi ? ['a', 'b', 'c'] : ids),

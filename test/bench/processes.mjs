@@ -29,6 +29,12 @@ export function startLoad() {
   return start('load', [], { core: LOAD_CORE });
 }
 
+/** The application in one variant, to be measured without sockets. */
+export function startInProcess({ node, adapter, variant, peers }) {
+  const args = [variant.setUp, adapter, JSON.stringify(variant.options), variant.caller];
+  return start('in-process', args, { node, core: SERVER_CORE, env: { NODE_ENV: 'production', ...(peers && { BENCH_PEERS: peers }) } });
+}
+
 /** One scenario of what a traced call costs, on the core of the servers. */
 export function startCalls(node, scenario) {
   return start('calls', [scenario], { node, core: SERVER_CORE, env: { NODE_ENV: 'production' } });

@@ -54,14 +54,14 @@ function summarize({ nodes, samples, timeDeltas }, requests) {
   const owners = new Map();
   const functions = new Map();
   for (const node of byId.values()) {
-    if (node.time === 0 || node.callFrame.functionName === '(idle)') continue;
+    if (node.time === 0 || isOfProfiler(node)) continue;
     const time = node.time / requests;
     owners.set(node.owner, (owners.get(node.owner) ?? 0) + time);
-    if (TRACING.has(node.owner)) functionOf(functions, node).self += time;
+    functionOf(functions, node).self += time;
     const cause = causeOf(node);
     if (cause !== undefined) functionOf(functions, cause).caused += time;
   }
-  return { owners, functions: [...functions.values()].sort((one, other) => other.caused + other.self - one.caused - one.self) };
+  return { owners, functions };
 }
 
 /** The nearest function of the library, or of OpenTelemetry where nobody else called it, that a sample was taken on behalf of. */
@@ -81,41 +81,63 @@ function functionOf(functions, { callFrame: { functionName, url, lineNumber }, o
   return functions.get(key);
 }
 
+/** Waiting, and the profiler's own work. */
+function isOfProfiler({ callFrame: { functionName, url } }) {
+  return functionName === '(idle)' || url.startsWith('node:inspector');
+}
+
 function ownerOf({ callFrame: { functionName, url } }) {
   if (functionName === '(garbage collector)' || functionName === '(program)') return functionName.slice(1, -1);
   if (url === '') return 'engine';
   return OWNERS.find(([, address]) => address.test(url))?.[0] ?? 'engine';
 }
 
-/** The profiles as text: whose time it was, variant by variant, then the functions of tracing in each. */
+/**
+ * The profiles as text: whose time it was, variant by variant; then for each variant the functions of tracing, and the functions of others
+ * that take longer than in the first profile.
+ */
 export function printProfiles(profiles) {
+  const [first] = profiles;
   const owners = [...new Set(profiles.flatMap(({ profile }) => [...profile.owners.keys()]))].sort();
-  const row = (first, cells) => `${first.padEnd(20)}${cells.map(cell => cell.padStart(10)).join('')}`;
+  const row = (title, cells) => `${title.padEnd(20)}${cells.map(cell => cell.padStart(10)).join('')}`;
+  const cells = read => profiles.map(({ profile }) => read(profile).toFixed(2));
   const lines = [
     row(
       'µs per request',
       profiles.map(({ variant }) => variant.id),
     ),
-  ];
-  for (const owner of owners)
-    lines.push(
+    ...owners.map(owner =>
       row(
         owner,
-        profiles.map(({ profile }) => (profile.owners.get(owner) ?? 0).toFixed(2)),
+        cells(profile => profile.owners.get(owner) ?? 0),
       ),
-    );
-  lines.push(
+    ),
     row(
       'sum',
-      profiles.map(({ profile }) => [...profile.owners.values()].reduce((sum, time) => sum + time, 0).toFixed(2)),
+      cells(profile => [...profile.owners.values()].reduce((sum, time) => sum + time, 0)),
     ),
-  );
+  ];
   for (const { variant, profile } of profiles) {
-    if (profile.functions.length === 0) continue;
-    lines.push('', `${variant.id}: ${variant.title} (${profile.file})`, `${'caused'.padStart(8)}${'self'.padStart(8)}  function`);
-    for (const { name, place, self, caused } of profile.functions.slice(0, TOP)) {
-      lines.push(`${caused.toFixed(2).padStart(8)}${self.toFixed(2).padStart(8)}  ${name}  ${place}`);
+    const all = [...profile.functions];
+    const tracing = all.filter(([, { owner, caused }]) => TRACING.has(owner) || caused > 0).map(([, found]) => found);
+    if (tracing.length > 0) {
+      lines.push('', `${variant.id}: ${variant.title} (${profile.file})`, `${'caused'.padStart(8)}${'self'.padStart(8)}  function`);
+      lines.push(...top(tracing, ({ caused, self }) => caused + self).map(found => line(found.caused, found.self, found)));
     }
+    if (profile === first.profile) continue;
+    const slower = all
+      .filter(([, { owner }]) => !TRACING.has(owner))
+      .map(([key, found]) => ({ ...found, more: found.self - (first.profile.functions.get(key)?.self ?? 0) }));
+    lines.push('', `${variant.id}: what takes longer than in ${first.variant.id}`, `${'more'.padStart(8)}${'self'.padStart(8)}  function`);
+    lines.push(...top(slower, ({ more }) => more).map(found => line(found.more, found.self, found)));
   }
   return lines.join('\n');
+}
+
+function top(list, weight) {
+  return list.sort((one, other) => weight(other) - weight(one)).slice(0, TOP);
+}
+
+function line(first, second, { name, place }) {
+  return `${first.toFixed(2).padStart(8)}${second.toFixed(2).padStart(8)}  ${name}  ${place}`;
 }

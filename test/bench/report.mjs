@@ -46,6 +46,23 @@ function ratioTable(route, added) {
   return shown.length === 0 ? '' : table(['ratio of what is added', 'target', ...adapters], rows);
 }
 
+/** Requests without sockets. */
+export function inProcessTable({ node, results }) {
+  const adapters = Object.keys(results);
+  const shown = variants.filter(({ id }) => id in results[adapters[0]]);
+  const rows = shown.map(({ id, title }) => [
+    `(${id}) ${title}`,
+    ...adapters.flatMap(adapter => {
+      const ns = results[adapter];
+      const added = other => ns[other] - ns[BARE];
+      if (id === BARE) return [`= ${(ns[id] / 1000).toFixed(2)}`, ''];
+      return [`${added(id) < 0 ? '−' : '+'}${Math.abs(added(id) / 1000).toFixed(2)}`, 'c' in ns ? (added(id) / added('c')).toFixed(2) : ''];
+    }),
+  ]);
+  const head = ['variant', ...adapters.flatMap(adapter => [`${adapter}, µs`, '/ (c)'])];
+  return [`#### \`/users/:id\` without sockets on Node ${node}`, '', table(head, rows)].join('\n');
+}
+
 /** ns per call of a decorated method. */
 export function callTable({ node, results }) {
   const rows = scenarios.flatMap(({ id, title }) =>
