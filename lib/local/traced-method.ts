@@ -29,7 +29,7 @@ interface CallSite {
   /** `Class.method`, with the class of the instance. */
   readonly codeName: string;
   readonly spanName: string;
-  readonly plan: SpanPlan & { readonly options: SpanOptions };
+  readonly plan: Omit<SpanPlan, 'options'> & { readonly options: SpanOptions };
 }
 
 /** Wraps a method that `target`, a prototype or for static methods a class, declares. @internal */
