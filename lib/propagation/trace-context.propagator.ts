@@ -8,7 +8,6 @@ import {
   trace,
   TraceFlags,
 } from '@opentelemetry/api';
-import { isSuppressed } from '../local/work.js';
 import { isRandomTrace, RANDOM, withRandomFlag } from './random-flag.js';
 import { parseTraceParent } from './trace-parent.js';
 import { parseTraceState } from './trace-state.js';
@@ -23,7 +22,7 @@ export class StrictTraceContextPropagator implements TextMapPropagator {
 
   inject(ctx: Context, carrier: unknown, setter: TextMapSetter): void {
     const span = trace.getSpanContext(ctx);
-    if (span === undefined || isSuppressed(ctx) || !isSpanContextValid(span)) return;
+    if (span === undefined || !isSpanContextValid(span)) return;
     const random = isRandomTrace(ctx, span, this.ownTracesAreRandom) ? RANDOM : 0;
     setter.set(carrier, TRACE_PARENT, `00-${span.traceId}-${span.spanId}-0${(span.traceFlags & TraceFlags.SAMPLED) | random}`);
     const state = span.traceState?.serialize();

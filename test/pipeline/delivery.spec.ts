@@ -25,6 +25,7 @@ class Puppet implements SpanExporter {
     return this.onShutdown();
   }
 }
+const timers = () => process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length;
 const accepting = () => new Puppet((_spans, done) => done({ code: 0 }));
 /** Exporter names tell the kinds of trouble apart, and each kind is said once in a process: every test gets a class of its own. */
 const named = (name: string, ...steps: ConstructorParameters<typeof Puppet>): Puppet => {
@@ -110,6 +111,7 @@ describe('an exporter that fails', () => {
     expect(said).toEqual([expect.stringContaining(`could not be delivered by the exporter "${name}"`)]);
     if (how !== 'reports nothing one can read') expect(said[0]).toContain('(Error: out of order)');
     await pipeline.shutdown();
+    await pipeline.shutdown();
     expect(said.slice(1)).toEqual([
       expect.stringMatching(`^5 spans did not reach the exporter "${name}": 0 .*, 5 it failed to deliver, 0 `),
     ]);
@@ -186,14 +188,14 @@ describe('an exporter that never answers', () => {
 
   it('is not waited for longer than shutdownTimeoutMs, and leaves no timer behind', async () => {
     setEnvironment({ NODE_ENV: 'production' });
-    const timersBefore = process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length;
+    const timersBefore = timers();
     const pipeline = await startPipeline({ exporter: hanging('HangsAtTheEnd'), shutdownTimeoutMs: 30 });
     pipeline.tracer.startSpan('a').end();
     const begin = performance.now();
     await pipeline.shutdown();
     expect(performance.now() - begin).toBeLessThan(1000);
     // Timers of other specs may end meanwhile.
-    expect(process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length).toBeLessThanOrEqual(timersBefore);
+    expect(timers()).toBeLessThanOrEqual(timersBefore);
     expect(said).toEqual([expect.stringContaining('1 were on their way when the 30 ms')]);
   });
 
@@ -224,6 +226,7 @@ describe('flushing', () => {
   });
 
   it('and shutting down may be asked for again, during and after', async () => {
+    const timersBefore = timers();
     const shutdowns = jest.fn(() => Promise.resolve());
     const pipeline = await startPipeline({ exporter: new Puppet((_spans, done) => done({ code: 0 }), shutdowns) });
     await Promise.all([pipeline.shutdown(), pipeline.shutdown(), pipeline.forceFlush()]);
@@ -231,6 +234,8 @@ describe('flushing', () => {
     await pipeline.forceFlush();
     pipeline.tracer.startSpan('too late').end();
     expect(shutdowns).toHaveBeenCalledTimes(1);
+    // The deadline of five seconds is not waited for by anybody.
+    expect(timers()).toBeLessThanOrEqual(timersBefore);
     expect(said).toEqual([]);
   });
 });

@@ -106,7 +106,10 @@ describe('two applications in one process', () => {
       await startPipeline({ exporter: exporters[2], propagators: ['b3multi'] }),
     ];
     expect(injected(anySpan)).toEqual({ traceparent: expect.any(String) });
+    const before = slots();
     await second.shutdown();
+    expect(slots()).toEqual(before);
+    expect(slots().trace).toBe(before.trace);
     globalSpan('a');
     expect(namesOf(exporters[0]!)).toEqual(['a']);
     await first.shutdown();

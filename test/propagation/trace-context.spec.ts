@@ -117,6 +117,7 @@ describe('an incoming tracestate', () => {
     ['a value of 257 characters', `a=1,b=${longValue}v`],
     ['33 members', Array.from({ length: 33 }, (_, i) => `k${i}=1`).join(',')],
     ['a megabyte', `a=1,${'b'.repeat(1 << 20)}=2`],
+    ['more empty members than anybody needs', `a=1${' ,'.repeat(10_000)}`],
   ])('with %s is dropped as a whole while traceparent counts', (_what, header) => {
     const span = extracted({ traceparent: PARENT, tracestate: header });
     expect(span).toMatchObject({ traceId: TRACE, traceFlags: 1 });
