@@ -135,8 +135,8 @@ function send(access: AxiosAccess, original: unknown, config: AxiosConfig, resen
 }
 
 /**
- * Nothing below an adapter of node:http needs to know the span, and the response stream's events stay in the caller's context. Below
- * fetch nobody may make a span for what has one; below other people's adapters only for what is a call of its own.
+ * The span is not made active: events of a response stream would carry it long after its end. Below fetch nobody may make a span for what
+ * has one, below other people's adapters only for what is a call of its own; below node:http nobody asks, which saves an activation.
  */
 function run(span: ClientSpan, route: Route, adapter: Adapter, config: AxiosConfig): unknown {
   if (route === 'http') return adapter(config);
@@ -152,19 +152,24 @@ interface Rejection {
 
 /** Ends the span of a call that was rejected; tells whether that was what the caller wanted. */
 function endFailed(span: ClientSpan<AxiosCall, AxiosResponse>, error: unknown, { signal }: AxiosConfig): boolean {
-  const { __CANCEL__, code, response } = (isObject(error) ? error : {}) as Rejection;
-  if (__CANCEL__ === true || code === 'ERR_CANCELED') {
-    const reason = signal?.aborted === true ? signal.reason : undefined;
-    // AbortSignal.timeout() is a deadline that was missed, not a change of mind.
-    const isTimeout = isObject(reason) && 'name' in reason && reason.name === 'TimeoutError';
-    if (isTimeout) span.failed(reason);
-    else span.cancelled();
-    return !isTimeout;
+  try {
+    const { __CANCEL__, code, response } = (isObject(error) ? error : {}) as Rejection;
+    if (__CANCEL__ === true || code === 'ERR_CANCELED') {
+      const reason = signal?.aborted === true ? signal.reason : undefined;
+      // AbortSignal.timeout() is a deadline that was missed, not a change of mind.
+      const isTimeout = isObject(reason) && 'name' in reason && reason.name === 'TimeoutError';
+      if (isTimeout) span.failed(reason);
+      else span.cancelled();
+      return !isTimeout;
+    }
+    if (!isObject(response)) span.failed(error);
+    // A good response without data broke off: its status is known and was not what failed.
+    else if (isClientFailure(Number(response.status)) || response.data !== undefined) span.answered(response);
+    else span.failed(error, response);
+  } catch {
+    // A getter or proxy that throws: more is not to be learned.
+    span.failed(error);
   }
-  if (!isObject(response)) span.failed(error);
-  // A good response without data broke off: its status is known and was not what failed.
-  else if (isClientFailure(Number(response.status)) || response.data !== undefined) span.answered(response);
-  else span.failed(error, response);
   return false;
 }
 

@@ -112,8 +112,11 @@ export class ClientSpan<Call = unknown, Answer = unknown> {
       complete();
     } catch (error) {
       reportTrouble('outbound', messages.callNotTraced(), error);
-    } finally {
+    }
+    try {
       this.span.end();
+    } catch (error) {
+      reportTrouble('span-end', messages.spanNotEnded(), error);
     }
   }
 }

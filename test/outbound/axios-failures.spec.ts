@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import axios, { AxiosError, type AxiosInstance, type AxiosRequestConfig } from 'axios';
 import { SpanStatusCode } from '@opentelemetry/api';
 import { traceAxios } from '../../lib/outbound/axios.js';
@@ -150,6 +151,13 @@ describe('a call through axios that fails', () => {
   it.each([null, undefined, 'text', 42])('may be rejected with %p', async thrown => {
     expect(await failing({ url: '/ok', adapter: () => Promise.reject(thrown) })).toBe(thrown);
     expect(outcome()).toMatchObject({ code: SpanStatusCode.ERROR, exceptions: 1 });
+  });
+
+  it('may be rejected with an object that throws when touched', async () => {
+    const hostile = new Proxy({}, { get: () => assert.fail('touched') });
+    // axios itself touches it.
+    expect(await failing({ url: '/ok', adapter: () => Promise.reject(hostile) })).toMatchObject({ message: 'touched' });
+    expect(outcome()).toMatchObject({ code: SpanStatusCode.ERROR, errorType: '_OTHER', exceptions: 1 });
   });
 
   it('has a stack that shows the caller and nothing that was not there without tracing', async () => {

@@ -98,6 +98,17 @@ describe('a call through axios', () => {
     expect(downstream.requests.at(-1)?.headers.authorization).toMatch(/^Basic /);
   });
 
+  it('shows no parameter that an interceptor has taken away', async () => {
+    const own = traceAxios(axios.create({ baseURL: downstream.url, params: { a: 1, b: 2 } }));
+    own.interceptors.request.use(config => {
+      config.params = { b: 3 };
+      return config;
+    });
+    await application.serve(() => own.get('/ok'));
+    expect(application.clientSpan.attributes['url.full']).toBe(`${downstream.url}/ok?b=3`);
+    expect(downstream.requests.at(-1)?.url).toBe('/ok?b=3');
+  });
+
   it('names unknown methods HTTP', async () => {
     await application.serve(() => client.request({ method: 'propfind', url: '/ok' }));
     expect(application.clientSpan.name).toBe('HTTP');

@@ -78,6 +78,17 @@ describe.each<[string, Fetch]>([
     expect(downstream.headersOf('/ok')).toMatchObject({ traceparent: traceparentOf(application.clientSpan), 'x-own': 'kept' });
   });
 
+  it('replaces trace headers that the user passes on from its own caller, and those of a call outside any request', async () => {
+    await application.serve(request => {
+      const { traceId } = request.spanContext();
+      return read('/ok', { headers: { traceparent: `00-${traceId}-2222222222222222-01` } });
+    });
+    expect(downstream.headersOf('/ok').traceparent).toBe(traceparentOf(application.clientSpan));
+    application.reset();
+    await read('/ok', { headers: { traceparent: '00-11111111111111111111111111111111-2222222222222222-01' } });
+    expect(downstream.headersOf('/ok').traceparent).toBe(traceparentOf(application.clientSpan));
+  });
+
   it('redacts what must not be seen', async () => {
     await application.serve(() => read('/ok?sig=secret&a=1'));
     expect(application.clientSpan.attributes['url.full']).toBe(`${downstream.url}/ok?sig=REDACTED&a=1`);

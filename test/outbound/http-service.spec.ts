@@ -53,6 +53,13 @@ describe('HttpService', () => {
     expect(downstream.headersOf('/ok').traceparent).toBe(traceparentOf(application.clientSpan));
   });
 
+  it('looks adapters up in the axios that made its instance, before there is a span', async () => {
+    const app = await create(HttpModule.register({}));
+    const call = firstValueFrom(app.get(HttpService).get(downstream.url, { adapter: 'pigeon' as never }));
+    await expect(call).rejects.toThrow("Unknown adapter 'pigeon'");
+    expect(application.clientSpans).toEqual([]);
+  });
+
   it('makes one span where several modules share axios', async () => {
     const [first, second] = [serviceIn([HttpModule]), serviceIn([HttpModule])];
     const app = await create(first.module, second.module);

@@ -1,4 +1,5 @@
 import axios, { type AxiosInstance } from 'axios';
+import { SpanKind } from '@opentelemetry/api';
 import type { OutboundOptions } from '../../lib/tracing.options.js';
 import { traceAxios } from '../../lib/outbound/axios.js';
 import { traceFetch } from '../../lib/outbound/fetch.js';
@@ -150,6 +151,20 @@ describe.each(['axios', 'fetch'] as const)('the outbound options, for a call thr
     application = new OutboundApplication({ propagator: broken });
     await application.serve(() => send(`${downstream.url}/ok`));
     expect(application.clientSpan.attributes['http.response.status_code']).toBe(200);
+  });
+
+  it.each(['onStart', 'onEnd'])('a span processor that throws in %s does not cost the call', async method => {
+    let calls = 0;
+    const fail = (span: { kind: SpanKind }) => {
+      if (span.kind !== SpanKind.CLIENT) return;
+      calls += 1;
+      throw new Error('broken processor');
+    };
+    const processor = { onStart: () => {}, onEnd: () => {}, forceFlush: async () => {}, shutdown: async () => {}, [method]: fail };
+    application = new OutboundApplication({ spanProcessors: [processor] });
+    await application.serve(() => send(`${downstream.url}/ok`));
+    expect(calls).toBe(1);
+    application.reset();
   });
 
   it('a tracer that throws costs the span, not the call', async () => {

@@ -1,4 +1,6 @@
+import http2 from 'node:http2';
 import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { propagation, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { HttpInstrumentation, type HttpInstrumentationConfig } from '@opentelemetry/instrumentation-http';
@@ -81,6 +83,16 @@ describe('a call that another instrumentation sees too', () => {
       undo.push(instrumentHttp(application), traceFetch());
       await callThrough('fetch');
       expectOne(scopes.ours);
+    });
+
+    it('leaves calls over HTTP/2 to us', async () => {
+      undo.push(instrumentHttp(application));
+      const server = http2.createServer((_request, response) => response.end('{}'));
+      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+      await application.serve(() => client().get(url, { httpVersion: 2, http2Options: { sessionTimeout: 1 } } as object));
+      server.close();
+      expect(made()).toEqual([scopes.ours]);
     });
 
     it('leaves them all to us where its outgoing side is switched off', async () => {
