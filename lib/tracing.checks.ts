@@ -108,3 +108,8 @@ export function hasMethods(value: unknown, methods: readonly string[]): boolean 
   if (typeof value !== 'object' || value === null) return false;
   return methods.every(name => typeof (value as Record<string, unknown>)[name] === 'function');
 }
+
+/** What to call an object in a message: its class, if it has one. @internal */
+export function classOf(value: object): string {
+  return value.constructor?.name || 'an object without class';
+}

@@ -1,5 +1,5 @@
 /** Decides where spans go: what the option says, what `auto` means in this environment. */
-import { hasMethods, oneOrMore, refuse } from '../tracing.checks.js';
+import { classOf, hasMethods, oneOrMore, refuse } from '../tracing.checks.js';
 import { readNames, readText } from '../tracing.environment.js';
 import type { SpanExporter } from './sdk.js';
 
@@ -36,5 +36,5 @@ function fromEnvironment(env: NodeJS.ProcessEnv): readonly Exclude<ExporterName,
 }
 
 function label(one: ExporterName | SpanExporter): string {
-  return typeof one === 'string' ? one : one.constructor.name;
+  return typeof one === 'string' ? one : classOf(one);
 }

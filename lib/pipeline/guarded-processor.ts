@@ -1,6 +1,7 @@
 /** Runs a user's span processor so that its mistakes stay out of the code whose spans it sees. */
 import type { Context } from '@opentelemetry/api';
 import { reportTrouble } from '../local/trouble.js';
+import { classOf } from '../tracing.checks.js';
 import { messages } from '../tracing.messages.js';
 import type { ReadableSpan, SpanProcessor } from './sdk.js';
 
@@ -51,7 +52,7 @@ export class GuardedProcessor implements SpanProcessor {
   }
 
   private report(method: string, error: unknown): void {
-    const name = this.processor.constructor.name;
+    const name = classOf(this.processor);
     reportTrouble(`processor:${name}.${method}`, messages.processorFailed(name, method), error);
   }
 }

@@ -2,6 +2,7 @@
 import { type Context, type Span, type TracerProvider } from '@opentelemetry/api';
 import { Logger } from '@nestjs/common';
 import { NodeTracerProvider, type SpanProcessor } from '@opentelemetry/sdk-trace-node';
+import { classOf } from '../tracing.checks.js';
 import { messages } from '../tracing.messages.js';
 import type { ResolvedTracingOptions } from '../tracing.options.js';
 import { Delivery, isWatcher } from './delivery.js';
@@ -59,7 +60,7 @@ async function deliveryTo(exporter: ChosenExporter, env: NodeJS.ProcessEnv, shut
   if (typeof exporter !== 'string') {
     // A user's tests see a span as soon as it has ended; the recorder is for tests wherever it runs.
     const isForTests = env.NODE_ENV === 'test' || isWatcher(exporter);
-    return new Delivery(exporter.constructor.name, exporter, limits, isForTests ? 'at once' : 'in batches');
+    return new Delivery(classOf(exporter), exporter, limits, isForTests ? 'at once' : 'in batches');
   }
   const isForDevelopers = exporter === 'console' || exporter === 'waterfall';
   return new Delivery(exporter, await createExporter(exporter, env, shutdownTimeoutMs), limits, isForDevelopers ? 'at once' : 'in batches');

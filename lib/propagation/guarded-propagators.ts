@@ -2,6 +2,7 @@
 import { type Context, type TextMapGetter, type TextMapPropagator, type TextMapSetter, trace } from '@opentelemetry/api';
 import { reportTrouble } from '../local/trouble.js';
 import { isSuppressed } from '../local/work.js';
+import { classOf } from '../tracing.checks.js';
 import { messages } from '../tracing.messages.js';
 import { RANDOM, withRandomFlag } from './random-flag.js';
 import { StrictTraceContextPropagator } from './trace-context.propagator.js';
@@ -59,7 +60,7 @@ export class GuardedPropagators implements TextMapPropagator {
   }
 
   private report(propagator: TextMapPropagator, method: string, error: unknown): void {
-    const name = propagator.constructor.name;
+    const name = classOf(propagator);
     reportTrouble(`propagator:${name}.${method}`, messages.propagatorFailed(name, method), error);
   }
 }

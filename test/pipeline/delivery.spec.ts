@@ -60,6 +60,20 @@ describe('an exporter instance', () => {
     expect(recorder.spans.map(span => span.name)).toEqual(['a']);
   });
 
+  it('may be an object without any class', async () => {
+    const batches: ReadableSpan[][] = [];
+    const methods: SpanExporter = {
+      export: (spans, done) => {
+        batches.push(spans);
+        done({ code: 0 });
+      },
+      shutdown: () => Promise.resolve(),
+    };
+    const { tracer } = await startPipeline({ exporter: Object.assign(Object.create(null) as object, methods) });
+    tracer.startSpan('a').end();
+    expect(batches).toHaveLength(1);
+  });
+
   it('is one of several: each receives every span', async () => {
     const exporters = [accepting(), accepting()];
     const { tracer } = await startPipeline({ exporter: exporters });
@@ -265,9 +279,10 @@ describe('span processors of the user', () => {
     const pipeline = await startPipeline({ exporter, spanProcessors: [broken, stamping] });
     for (let i = 0; i < 3; i++) pipeline.tracer.startSpan('a').end();
     expect(exporter.getFinishedSpans().map(span => span.attributes)).toEqual(Array(3).fill({ tenant: 'acme' }));
+    await pipeline.forceFlush();
     await pipeline.shutdown();
     expect(broken.calls.filter(method => method === 'onEnd')).toHaveLength(3);
-    expect(said.map(line => /in (\w+)\(\)/.exec(line)?.[1])).toEqual(['onStart', 'onEnding', 'onEnd', 'shutdown']);
+    expect(said.map(line => /in (\w+)\(\)/.exec(line)?.[1])).toEqual(['onStart', 'onEnding', 'onEnd', 'forceFlush', 'shutdown']);
   });
 });
 
