@@ -40,6 +40,14 @@ describe('HttpService', () => {
     return { module: Users, service: Service };
   };
 
+  // First, as a plain HttpModule would hand axios itself over.
+  it('looks adapters up in the axios that made its instance, before there is a span', async () => {
+    const app = await create(HttpModule.register({}));
+    const call = firstValueFrom(app.get(HttpService).get(downstream.url, { adapter: 'pigeon' as never }));
+    await expect(call).rejects.toThrow("Unknown adapter 'pigeon'");
+    expect(application.clientSpans).toEqual([]);
+  });
+
   it.each<[string, () => NonNullable<Parameters<typeof Module>[0]['imports']>[number]]>([
     ['plain HttpModule', () => HttpModule],
     ['register()', () => HttpModule.register({ timeout: 1000 })],
@@ -51,13 +59,6 @@ describe('HttpService', () => {
     expect(await application.serve(() => get(app.get<{ http: HttpService }>(service, { strict: false }).http))).toEqual({ ok: true });
     expect(application.childrenOf(application.span('request'))).toEqual(['GET']);
     expect(downstream.headersOf('/ok').traceparent).toBe(traceparentOf(application.clientSpan));
-  });
-
-  it('looks adapters up in the axios that made its instance, before there is a span', async () => {
-    const app = await create(HttpModule.register({}));
-    const call = firstValueFrom(app.get(HttpService).get(downstream.url, { adapter: 'pigeon' as never }));
-    await expect(call).rejects.toThrow("Unknown adapter 'pigeon'");
-    expect(application.clientSpans).toEqual([]);
   });
 
   it('makes one span where several modules share axios', async () => {
