@@ -10,6 +10,7 @@ import {
   type SpanOptions,
   trace,
 } from '@opentelemetry/api';
+import { setCodeName } from '../conventions/code.js';
 import { messages } from '../tracing.messages.js';
 import { followGenerator } from './follow-generator.js';
 import { followObservable } from './follow-observable.js';
@@ -26,6 +27,8 @@ export interface SpanPlan {
   readonly application?: TracingApplication | undefined;
   /** A function is called only for a span that may record, and must not throw. */
   readonly options: SpanOptions | (() => SpanOptions);
+  /** The method that runs, as `Class.method`. */
+  readonly codeName?: string | undefined;
   /** A new trace; the span that was active becomes a link. */
   readonly isRoot?: boolean | undefined;
   /** Milliseconds since 1970. */
@@ -165,6 +168,7 @@ function openSpan(name: string | (() => string), plan: SpanPlan, parent: Context
   try {
     const unsampled = application.unsampledSpan(base);
     const span = unsampled ?? application.tracer.startSpan(typeof name === 'string' ? name : name(), spanOptions(plan, parent), base);
+    if (plan.codeName !== undefined && span.isRecording()) setCodeName(span, plan.codeName);
     const active = trace.setSpan(base, span);
     const isAtHome = plan.application === undefined || work?.application === application;
     return new RunningSpan(span, isAtHome ? active : withWork(active, { application }), plan.resultAttributes);

@@ -1,7 +1,7 @@
 /** The wrapper that `@Span()` and `@Traceable()` put around a method: it knows what each call's span is called and carries. */
 import type { Attributes, Link, SpanKind, SpanOptions } from '@opentelemetry/api';
 import { Observable } from 'rxjs';
-import { codeAttributes, codeName } from '../conventions/code.js';
+import { codeName } from '../conventions/code.js';
 import { messages } from '../tracing.messages.js';
 import { toAttributes } from './attribute-value.js';
 import { isNoSpanClass, isNoSpanMethod } from './no-span.decorator.js';
@@ -26,10 +26,8 @@ export interface MethodSpan {
 /** What calls of the method on instances of one class have in common. */
 interface CallSite {
   readonly isHidden: boolean;
-  /** `Class.method`, with the class of the instance. */
-  readonly codeName: string;
   readonly spanName: string;
-  readonly plan: Omit<SpanPlan, 'options'> & { readonly options: SpanOptions };
+  readonly plan: Omit<SpanPlan, 'options'> & { readonly codeName: string; readonly options: SpanOptions };
 }
 
 /** Wraps a method that `target`, a prototype or for static methods a class, declares. @internal */
@@ -76,22 +74,17 @@ function describeSite(target: object, method: string | symbol, owner: object, op
   const { kind, root, attributes, links, resultAttributes } = options;
   return {
     isHidden: isNoSpanMethod(target, method) || isNoSpanClass(classRef),
-    codeName: code,
     spanName: typeof options.name === 'string' ? options.name : code,
     plan: {
+      codeName: code,
       isRoot: root,
       memory,
       options: {
         kind,
-        attributes: {
-          ...codeAttributes(className, String(method)),
-          ...(typeof attributes === 'object' ? toAttributes(attributes) : undefined),
-        },
+        attributes: typeof attributes === 'object' ? toAttributes(attributes) : undefined,
         links: links === undefined || typeof links === 'function' ? undefined : [...links],
       },
-      resultAttributes:
-        resultAttributes &&
-        (result => guarded(optionOf('resultAttributes', code), () => toAttributes(resultAttributes(result)), undefined)),
+      resultAttributes: resultAttributes && (result => attributesFrom(optionOf('resultAttributes', code), () => resultAttributes(result))),
     },
   };
 }
@@ -99,31 +92,34 @@ function describeSite(target: object, method: string | symbol, owner: object, op
 function nameOfCall(site: CallSite, { name }: MethodSpan, args: unknown[]): string | (() => string) {
   if (typeof name !== 'function') return site.spanName;
   return () => {
-    const chosen: unknown = guarded(optionOf('name', site.codeName), () => name(...args), site.spanName);
+    const chosen: unknown = guarded(optionOf('name', site.plan.codeName), () => name(...args), site.spanName);
     return typeof chosen === 'string' && chosen !== '' ? chosen : site.spanName;
   };
 }
 
 /** The plan of one call, with what its arguments add; they are looked at only if the span may record. */
 function planOfCall(
-  { plan, codeName: code }: CallSite,
+  { plan }: CallSite,
   { attributes, links }: MethodSpan,
   argumentAttributes: ((args: readonly unknown[]) => Attributes) | undefined,
   args: unknown[],
 ): SpanPlan {
-  const fixed = plan.options;
+  const { codeName: code, options: fixed } = plan;
   const options = (): SpanOptions => ({
     ...fixed,
     attributes: {
       ...argumentAttributes?.(args),
       ...fixed.attributes,
-      ...(typeof attributes === 'function'
-        ? guarded(optionOf('attributes', code), () => toAttributes(attributes(...args)), undefined)
-        : undefined),
+      ...(typeof attributes === 'function' ? attributesFrom(optionOf('attributes', code), () => attributes(...args)) : undefined),
     },
     links: typeof links === 'function' ? guarded(optionOf('links', code), () => [...links(...args)], []) : fixed.links,
   });
   return { ...plan, options };
+}
+
+function attributesFrom(option: string, callback: () => Readonly<Record<string, unknown>> | undefined): Attributes | undefined {
+  const chosen = guarded(option, callback, undefined);
+  return chosen === undefined ? undefined : guarded(option, () => toAttributes(chosen), undefined);
 }
 
 function optionOf(option: string, code: string): string {
