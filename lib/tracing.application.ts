@@ -2,7 +2,7 @@
 import { type Context, type Span, type TextMapPropagator, trace, type Tracer } from '@opentelemetry/api';
 import { discharge, enlist, type TracingApplication } from './local/work.js';
 import { createPipeline, type Pipeline } from './pipeline/pipeline.js';
-import { ensureContextManager } from './pipeline/global-registration.js';
+import { holdContextManager } from './pipeline/global-registration.js';
 import { createRelay } from './propagation/relay.propagator.js';
 import { type ResolvedInboundOptions, type ResolvedOutboundOptions, resolveOptions, type TracingOptions } from './tracing.options.js';
 
@@ -14,6 +14,7 @@ export class RunningApplication implements TracingApplication {
   readonly propagator: TextMapPropagator;
   readonly isEnabled: boolean;
   private inCharge: object | undefined;
+  private readonly contextManager = new LateContextManager();
 
   private constructor(
     private readonly pipeline: Pipeline | undefined,
@@ -23,7 +24,7 @@ export class RunningApplication implements TracingApplication {
     readonly logs: boolean,
   ) {
     this.isEnabled = pipeline !== undefined;
-    this.propagator = propagator;
+    this.propagator = this.isEnabled ? propagator : this.contextManager.around(propagator);
     // Nobody asks for the tracer of an application that is not enabled.
     this.tracer = pipeline?.tracer ?? trace.getTracer('nestjs-tracing');
   }
@@ -43,7 +44,7 @@ export class RunningApplication implements TracingApplication {
     const resolved = resolveOptions(options);
     const { inbound, outbound, logs } = resolved;
     if (!resolved.enabled) {
-      const relay = relaying(createRelay(resolved.propagators));
+      const relay = createRelay(resolved.propagators);
       return new RunningApplication(undefined, relay, inbound, outbound, false);
     }
     const pipeline = await createPipeline(resolved);
@@ -65,19 +66,29 @@ export class RunningApplication implements TracingApplication {
   /** Delivers what has been recorded, within the deadline of the options. */
   async stop(): Promise<void> {
     discharge(this);
+    this.contextManager.release();
     await this.pipeline?.shutdown();
   }
 }
 
-/** Registers a context manager as late as a caller's context must travel through an application that is not traced itself. */
-function relaying(propagator: TextMapPropagator): TextMapPropagator {
-  return {
-    inject: (ctx, carrier, setter) => propagator.inject(ctx, carrier, setter),
-    extract: (ctx, carrier, getter) => {
-      const incoming = propagator.extract(ctx, carrier, getter);
-      if (incoming !== ctx) ensureContextManager();
-      return incoming;
-    },
-    fields: () => propagator.fields(),
-  };
+/** Holds a context manager from the moment a caller's context first travels through an application that is not traced itself. */
+class LateContextManager {
+  private leave: (() => void) | undefined;
+
+  around(propagator: TextMapPropagator): TextMapPropagator {
+    return {
+      inject: (ctx, carrier, setter) => propagator.inject(ctx, carrier, setter),
+      extract: (ctx, carrier, getter) => {
+        const incoming = propagator.extract(ctx, carrier, getter);
+        if (incoming !== ctx) this.leave ??= holdContextManager();
+        return incoming;
+      },
+      fields: () => propagator.fields(),
+    };
+  }
+
+  release(): void {
+    this.leave?.();
+    this.leave = undefined;
+  }
 }

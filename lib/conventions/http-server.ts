@@ -62,6 +62,13 @@ export function serverRequestAttributes(request: ServerMessage, options: Resolve
   return attributes;
 }
 
+/** The captured headers of a request whose span somebody else has opened. */
+export function requestHeaderAttributes({ headers }: ServerMessage, names: readonly string[]): Attributes {
+  const attributes: Attributes = {};
+  addHeaders(attributes, 'request', names, name => headers[name]);
+  return attributes;
+}
+
 /** The attribute that names the declared route. */
 export function routeAttributes(route: string): Attributes {
   return { 'http.route': route };

@@ -1,10 +1,10 @@
 /** Controller methods as the requests' own witnesses: each tells its request who serves it and what it threw, and is otherwise unchanged. */
-import { context } from '@opentelemetry/api';
 import { isObservable, tap } from 'rxjs';
 import { hasSpanAttributes, recordSpanAttributes } from '../local/span-attribute.decorator.js';
 import { isNoSpan } from '../local/no-span.decorator.js';
-import { suppressed, workIn } from '../local/work.js';
+import { workIn } from '../local/work.js';
 import { wrapMethod } from '../local/wrap-method.js';
+import { ExceptionObserver } from './exception-observer.filter.js';
 import { ServerRequest } from './server-request.js';
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
@@ -40,6 +40,7 @@ function controllerHandlers(controller: Function): RouteHandler[] {
   return [...handlers.values()];
 }
 
+const FILTERS = '__exceptionFilters__';
 const DECLARED = Symbol.for('nestjs-tracing/declared-handler');
 
 /** The controller method behind a route handler: Nest's router copies metadata from the one to the other. */
@@ -50,42 +51,70 @@ export function declaredHandler(routeHandler: Function): DeclaredHandler | undef
 /** Puts a witness around each route handler of a controller; returns what takes them out again. */
 export function witnessHandlers(controller: Function): () => void {
   const prototype = controller.prototype as Record<string, unknown>;
-  const undo: (() => void)[] = [];
+  const held: Witness[] = [];
   for (const { method, callback } of controllerHandlers(controller)) {
-    if (witnesses.has(callback)) continue;
-    const own = Object.getOwnPropertyDescriptor(prototype, method);
-    const witness = wrapMethod(callback, witnessing(controller, method, callback));
-    const declared: DeclaredHandler = {
-      className: controller.name,
-      method,
-      isUntraced: isNoSpan(controller, method),
-      hasHost: Reflect.getMetadata('host', controller) !== undefined,
-    };
-    Reflect.defineMetadata(DECLARED, declared, witness);
-    witnesses.add(witness);
-    Object.defineProperty(prototype, method, { value: witness, writable: true, configurable: true, enumerable: own?.enumerable ?? false });
-    undo.push(() => {
-      if (Object.getOwnPropertyDescriptor(prototype, method)?.value !== witness) return;
-      if (own === undefined) delete prototype[method];
-      else Object.defineProperty(prototype, method, own);
-    });
+    let witness = witnesses.get(callback);
+    // Another application may have put it there; a base class's is not that of the class which inherits it.
+    if (witness?.controller !== controller) {
+      const own = Object.getOwnPropertyDescriptor(prototype, method);
+      const replacement = describing(controller, method, callback);
+      Object.defineProperty(prototype, method, { ...own, value: replacement, writable: true, configurable: true });
+      const restore = (): void => {
+        if (Object.getOwnPropertyDescriptor(prototype, method)?.value !== replacement) return;
+        if (own === undefined) Reflect.deleteProperty(prototype, method);
+        else Object.defineProperty(prototype, method, own);
+      };
+      witness = { controller, holders: 0, restore };
+      witnesses.set(replacement, witness);
+    }
+    witness.holders += 1;
+    held.push(witness);
   }
   return () => {
-    for (const step of undo) step();
+    for (const witness of held.splice(0)) {
+      witness.holders -= 1;
+      if (witness.holders === 0) witness.restore();
+    }
   };
 }
 
-const witnesses = new WeakSet<Function>();
+/** One wrapped handler and how many applications want it. */
+interface Witness {
+  readonly controller: Function;
+  holders: number;
+  restore(): void;
+}
+
+const witnesses = new WeakMap<Function, Witness>();
+
+/** The witness of a handler, with what it tells the router about it. */
+function describing(controller: Function, method: string, callback: Method): Method {
+  const witness = wrapMethod(callback, witnessing(controller, method, callback));
+  const declared: DeclaredHandler = {
+    className: controller.name,
+    method,
+    isUntraced: isNoSpan(controller, method),
+    hasHost: Reflect.getMetadata('host', controller) !== undefined,
+  };
+  Reflect.defineMetadata(DECLARED, declared, witness);
+  // Filters on a handler or controller are asked before global ones: where there are any, the observer goes ahead of them too.
+  const filters = Reflect.getMetadata(FILTERS, callback) as unknown[] | undefined;
+  if (filters !== undefined || Reflect.hasMetadata(FILTERS, controller)) {
+    Reflect.defineMetadata(FILTERS, [...(filters ?? []), new ExceptionObserver()], witness);
+  }
+  return witness;
+}
 
 function witnessing(controller: Function, method: string, callback: Method): Method {
   const isUntraced = isNoSpan(controller, method);
   const hasAttributes = hasSpanAttributes(controller.prototype as object, method);
   return function (this: unknown, ...args: unknown[]): unknown {
     const request = workIn();
-    if (!(request instanceof ServerRequest)) return callback.apply(this, args);
+    // What a handler calls itself is no longer the request's: its errors may be handled, its span wanted.
+    if (!(request instanceof ServerRequest) || !request.enter()) return callback.apply(this, args);
     if (isUntraced) {
       request.abandon();
-      return context.with(suppressed(context.active()), () => callback.apply(this, args));
+      return callback.apply(this, args);
     }
     request.handledBy(controller.name, method);
     if (hasAttributes) recordSpanAttributes(request.span, controller.prototype as object, method, args);

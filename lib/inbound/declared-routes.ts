@@ -65,7 +65,7 @@ export class DeclaredRoutes {
     for (const step of this.undo.splice(0)) step();
   }
 
-  /** Whether a path, as the adapter knows it, is one that a controller declares. */
+  /** Whether a path, as the adapter knows it, was registered through Nest: by a controller, or for middleware. */
   includes(path: string): boolean {
     return this.paths.has(path);
   }
@@ -75,8 +75,8 @@ export class DeclaredRoutes {
     const [path, handler] = args;
     if (typeof path !== 'string' || typeof handler !== 'function') return args;
     const declared = declaredHandler(handler);
-    if (declared === undefined) return args;
     this.paths.add(path);
+    if (declared === undefined) return args;
     const route = this.routeOf(this.declarations.get(path) ?? path, declared);
     const { onRequest } = this;
     const announced = function (this: unknown, ...request: unknown[]): unknown {

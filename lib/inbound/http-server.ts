@@ -1,13 +1,14 @@
 /** Where HTTP requests enter: hooks into the server, the request hook and the route hook of one Nest application's HTTP adapter. */
 import type { EventEmitter } from 'node:events';
-import { context, createContextKey, type Span, trace } from '@opentelemetry/api';
+import { type Context, context, createContextKey, type Span, trace } from '@opentelemetry/api';
 import type { AbstractHttpAdapter, ApplicationConfig } from '@nestjs/core';
 import { anyRule } from '../local/ignore-rules.js';
 import { reportTrouble } from '../local/trouble.js';
 import { isSuppressed, type TracingApplication, workIn, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import { DeclaredRoutes, type Route } from './declared-routes.js';
-import { type IncomingMessage, openServerRequest, type OutgoingMessage, ServerRequest } from './server-request.js';
+import { requestHeaderAttributes } from '../conventions/http-server.js';
+import { type Entrance, type IncomingMessage, openServerRequest, type OutgoingMessage, ServerRequest } from './server-request.js';
 import type { InboundRequest } from '../tracing.options.js';
 
 type RequestHook = (request: unknown, response: unknown, done: (error?: unknown) => void) => unknown;
@@ -16,6 +17,10 @@ type RequestHook = (request: unknown, response: unknown, done: (error?: unknown)
 interface HookSlot {
   onRequestHook?: RequestHook;
   setOnRequestHook?(hook: RequestHook | undefined): void;
+}
+
+interface FastifyReply {
+  getHeader(name: string): number | string | string[] | undefined;
 }
 
 interface FastifyRequest {
@@ -27,8 +32,10 @@ const RPC_METADATA = createContextKey('OpenTelemetry SDK Context Key RPC_METADAT
 const SERVER_KIND = 1;
 
 /** Traces what enters through one HTTP adapter; everything it sets is chained to what was there and can be undone. */
-export class HttpServerTracing {
-  private readonly open = new Set<ServerRequest>();
+export class HttpServerTracing implements Entrance {
+  readonly open = new Set<ServerRequest>();
+  /** Requests known to this server that have no span. */
+  private readonly untraced = new WeakSet();
   private readonly undo: (() => void)[] = [];
   private isClosed = false;
 
@@ -91,6 +98,7 @@ export class HttpServerTracing {
   private enterServer(server: EventEmitter, emit: EventEmitter['emit'], request: IncomingMessage, response: OutgoingMessage): boolean {
     if (this.isClosed || isInstrumented(server)) return emit.call(server, 'request', request, response);
     const ctx = this.openRequest(request, response);
+    if (ctx !== undefined && workIn(ctx)?.relay !== undefined) this.untraced.add(request);
     return ctx === undefined
       ? emit.call(server, 'request', request, response)
       : context.with(ctx, () => emit.call(server, 'request', request, response));
@@ -98,38 +106,60 @@ export class HttpServerTracing {
 
   /** Requests that reached the framework without the server above: injected ones, other servers, other instrumentations. */
   private enterHook(adapterRequest: unknown, adapterResponse: unknown, done: () => unknown): unknown {
-    const work = workIn();
-    if (this.isClosed || work?.application === this.application) {
-      if (work instanceof ServerRequest && work.relay === undefined) this.rememberFastify(work, adapterRequest as FastifyRequest);
-      return done();
-    }
+    if (this.isClosed) return done();
     const request = rawOf<IncomingMessage>(adapterRequest);
     const response = rawOf<OutgoingMessage>(adapterResponse);
-    const active = context.active();
-    const foreign = foreignServerSpan();
-    if (foreign !== undefined) {
-      const serverRequest = new ServerRequest(this.application, foreign, active, request, response, 'foreign', this.open);
-      response.on('finish', () => serverRequest.close(true));
-      return context.with(withWork(active, serverRequest), done);
+    const work = workIn();
+    if (work instanceof ServerRequest && work.request === request) {
+      this.askFastify(work, adapterRequest, adapterResponse);
+      return done();
     }
+    if (this.untraced.has(request)) return done();
+    const active = context.active();
+    // A request that is injected within another one is a request of its own.
+    const foreign = work === undefined ? foreignServerSpan() : undefined;
+    if (foreign !== undefined) return this.enterForeign(foreign, active, request, response, done);
     if (isSuppressed(active)) return done();
     const ctx = this.openRequest(request, response);
     if (ctx === undefined) return done();
     const opened = workIn(ctx);
     // Injected responses never report writableFinished; 'finish' tells that they are complete.
-    if (opened instanceof ServerRequest) response.on('finish', () => opened.close(true));
+    if (opened instanceof ServerRequest) {
+      response.on('finish', () => opened.close(true));
+      this.askFastify(opened, adapterRequest, adapterResponse);
+    }
     return context.with(ctx, done);
   }
 
-  /** Fastify knows the template of a route from the start; it counts where no controller declared it. */
-  private rememberFastify(work: ServerRequest, { routeOptions }: FastifyRequest): void {
-    const url = routeOptions?.url;
+  /** Another instrumentation has opened the span: it is completed, and ended by who opened it. */
+  private enterForeign(span: Span, active: Context, request: IncomingMessage, response: OutgoingMessage, done: () => unknown): unknown {
+    const { application } = this;
+    if (this.isIgnored(request)) return context.with(withWork(active, { application, relay: active }), done);
+    const { captureRequestHeaders, responseHeader } = application.inbound;
+    if (captureRequestHeaders.length > 0) span.setAttributes(requestHeaderAttributes(request, captureRequestHeaders));
+    if (responseHeader !== undefined) response.setHeader(responseHeader, span.spanContext().traceId);
+    const serverRequest = new ServerRequest(application, span, active, request, response, 'foreign', this);
+    response.on('finish', () => serverRequest.close(true));
+    return context.with(withWork(active, serverRequest), done);
+  }
+
+  isNestPath(path: string): boolean {
+    return this.routes.includes(path);
+  }
+
+  /** Fastify knows the template of a route from the start, which counts where Nest did not register it, and keeps headers to itself. */
+  private askFastify(work: ServerRequest, request: unknown, reply: unknown): void {
+    if (request === work.request) return;
+    const url = (request as FastifyRequest).routeOptions?.url;
     if (url !== undefined && !this.routes.includes(url)) work.frameworkRoute = url;
+    const { captureResponseHeaders, onResponse } = this.application.inbound;
+    if (captureResponseHeaders.length === 0 && onResponse === undefined) return;
+    work.frameworkHeaders = name => (reply as FastifyReply).getHeader(name);
   }
 
   private openRequest(request: IncomingMessage, response: OutgoingMessage) {
     try {
-      return openServerRequest(this.application, request, response, this.isIgnored, this.open);
+      return openServerRequest(this.application, request, response, this.isIgnored, this);
     } catch (error) {
       reportTrouble('inbound.http', messages.requestNotTraced(), error);
       return undefined;
@@ -143,7 +173,8 @@ export class HttpServerTracing {
       work.abandon();
       return;
     }
-    work.routed(route.path, route.attributes, route.isDecided);
+    if (route.isDecided) work.routed(route.path, route.attributes, true);
+    else work.perhapsRouted(route.path);
     const metadata = context.active().getValue(RPC_METADATA) as { route?: string } | undefined;
     if (metadata !== undefined) metadata.route = route.path;
   }

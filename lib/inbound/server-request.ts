@@ -38,6 +38,9 @@ export interface OutgoingMessage {
   on(event: 'close' | 'finish', listener: () => void): unknown;
 }
 
+type BrokenSocket = { readonly errored?: unknown } | null | undefined;
+type HeaderValue = number | string | readonly string[] | undefined;
+
 /** Where a request's span comes from: opened here, or opened by another instrumentation and completed here. */
 type Ownership = 'own' | 'foreign';
 
@@ -51,6 +54,13 @@ export class ServerRequest implements Work {
   private hasRoute = false;
   private hasHandler = false;
   private isOver = false;
+  /** Kept, as a response that is over has let go of its socket. */
+  private readonly socket: BrokenSocket;
+  private undecided: string | undefined = undefined;
+  /** Whether a handler has been entered: what it calls itself is its own affair. */
+  private isServed = false;
+  /** Reads headers that the framework below keeps to itself. */
+  frameworkHeaders: ((name: string) => HeaderValue) | undefined = undefined;
   /** A route of the framework below that no controller declared. */
   frameworkRoute: string | undefined = undefined;
 
@@ -58,13 +68,14 @@ export class ServerRequest implements Work {
     readonly application: TracingApplication,
     readonly span: Span,
     private readonly caller: Context,
-    private readonly request: IncomingMessage,
+    readonly request: IncomingMessage,
     private readonly response: OutgoingMessage,
     private readonly ownership: Ownership,
-    private readonly open: Set<ServerRequest>,
+    private readonly entrance: Entrance,
   ) {
+    this.socket = request.socket as BrokenSocket;
     if (!span.isRecording()) return;
-    open.add(this);
+    entrance.open.add(this);
     response.on('close', () => this.close());
     const { onRequest } = application.inbound;
     if (onRequest !== undefined) guarded('inbound.onRequest', () => onRequest(span, request), undefined);
@@ -74,9 +85,23 @@ export class ServerRequest implements Work {
   routed(route: string, attributes: Attributes = routeAttributes(route), hasHandler = false): void {
     this.hasRoute = true;
     this.hasHandler = hasHandler;
+    this.undecided = undefined;
     if (!this.span.isRecording()) return;
     this.span.setAttributes(attributes);
     this.span.updateName(serverSpanName(this.request.method, route, this.application.inbound.knownMethods));
+  }
+
+  /** A header or host may still lead to another route. */
+  perhapsRouted(route: string): void {
+    this.undecided = route;
+  }
+
+  /** True for the first handler that a request enters. */
+  enter(): boolean {
+    const isFirst = !this.isServed;
+    this.isServed = true;
+    if (this.undecided !== undefined) this.routed(this.undecided);
+    return isFirst;
   }
 
   /** It is known which method of which controller serves the request. */
@@ -97,7 +122,7 @@ export class ServerRequest implements Work {
   abandon(): void {
     if (this.relay !== undefined) return;
     this.relay = this.caller;
-    this.open.delete(this);
+    this.entrance.open.delete(this);
     const { responseHeader } = this.application.inbound;
     if (responseHeader !== undefined && !this.response.headersSent) this.response.removeHeader(responseHeader);
   }
@@ -106,40 +131,58 @@ export class ServerRequest implements Work {
   close(isFinished = false): void {
     if (this.isOver || this.relay !== undefined) return;
     this.isOver = true;
-    this.open.delete(this);
+    this.entrance.open.delete(this);
     const { span, request, response } = this;
     const { inbound } = this.application;
+    if (this.undecided !== undefined && response.statusCode !== 404) this.routed(this.undecided);
     if (!this.hasRoute) this.routeWithoutNest();
     const { onResponse } = inbound;
-    const isDropped = !isFinished && wasDropped(request, response);
+    const isDropped = !isFinished && wasDropped(request, response, this.socket);
     const statusCode = isDropped && !response.headersSent ? undefined : response.statusCode;
     const failure = this.failureOf(statusCode, isDropped);
     if (failure !== undefined && this.thrown !== nothingThrown) recordExceptionAt(span, this.thrown, this.thrownAt);
-    if (this.ownership === 'foreign') return;
-    span.setAttributes(serverResponseAttributes(statusCode, failure, name => response.getHeader(name), inbound));
+    const getHeader = (name: string) => this.frameworkHeaders?.(name) ?? response.getHeader(name);
+    if (this.ownership === 'foreign') {
+      span.setAttributes(serverResponseAttributes(undefined, undefined, getHeader, inbound));
+      if (onResponse !== undefined)
+        guarded('inbound.onResponse', () => onResponse(span, { statusCode: response.statusCode, getHeader }, request), undefined);
+      return;
+    }
+    span.setAttributes(serverResponseAttributes(statusCode, failure, getHeader, inbound));
     if (failure !== undefined) {
       const message = this.thrown === nothingThrown ? undefined : exceptionMessage(this.thrown);
       span.setStatus(message ? { code: SpanStatusCode.ERROR, message } : { code: SpanStatusCode.ERROR });
     }
-    if (onResponse !== undefined) guarded('inbound.onResponse', () => onResponse(span, response, request), undefined);
+    if (onResponse !== undefined)
+      guarded('inbound.onResponse', () => onResponse(span, { statusCode: response.statusCode, getHeader }, request), undefined);
     span.end();
   }
 
   /** `error.type` of a failed request: a 5xx, or a connection dropped before the response was complete. */
   private failureOf(statusCode: number | undefined, isDropped: boolean): string | undefined {
     if (isDropped) {
-      const cause = this.response.errored ?? this.request.errored;
-      return cause === null || cause === undefined ? 'ECONNRESET' : errorType(cause);
+      const cause = this.response.errored ?? this.request.errored ?? this.socket?.errored;
+      return isError(cause) ? errorType(cause) : 'ECONNRESET';
     }
     return statusCode !== undefined && statusCode >= 500 ? String(statusCode) : undefined;
   }
 
   /** A route that the framework below serves without Nest leaves its template on the request. */
   private routeWithoutNest(): void {
-    const { route, baseUrl = '' } = this.request;
-    const path = typeof route?.path === 'string' ? baseUrl + route.path : this.frameworkRoute;
+    const { route, baseUrl } = this.request;
+    // Under a mounted router the template of the mount is unknown; what Nest registers beside routes are middleware and its 404.
+    const isUsers = typeof route?.path === 'string' && !baseUrl && !this.entrance.isNestPath(route.path);
+    const path = isUsers ? route.path : this.frameworkRoute;
     if (path !== undefined) this.routed(path);
   }
+}
+
+/** What requests share with the server that they came in through. */
+export interface Entrance {
+  /** Requests whose span has not ended. */
+  readonly open: Set<ServerRequest>;
+  /** Whether a path, as the framework below knows it, was registered by Nest. */
+  isNestPath(path: string): boolean;
 }
 
 /** Opens the SERVER span of a request; returns the context everything below runs in, `undefined` where there is nothing to carry. */
@@ -148,14 +191,14 @@ export function openServerRequest(
   request: IncomingMessage,
   response: OutgoingMessage,
   isIgnored: (request: InboundRequest) => boolean,
-  open: Set<ServerRequest>,
+  entrance: Entrance,
 ): Context | undefined {
   const { inbound, propagator } = application;
   const incoming = propagator.extract(SLIM_ROOT, request.headers, headerGetter);
   const isTrusted = incoming === SLIM_ROOT || isTrusting(application, request);
   const caller = isTrusted ? incoming : SLIM_ROOT;
-  if (!application.isEnabled) return caller === SLIM_ROOT ? undefined : untracedContext(application, caller);
-  if (isIgnored(request)) return untracedContext(application, caller);
+  if (!application.isEnabled) return caller === SLIM_ROOT ? undefined : untracedContext({ application, relay: caller });
+  if (isIgnored(request)) return untracedContext({ application, relay: caller });
 
   const unsampled = application.unsampledSpan(caller);
   const span =
@@ -170,13 +213,13 @@ export function openServerRequest(
       caller,
     );
   if (inbound.responseHeader !== undefined) response.setHeader(inbound.responseHeader, span.spanContext().traceId);
-  const serverRequest = new ServerRequest(application, span, caller, request, response, 'own', open);
+  const serverRequest = new ServerRequest(application, span, caller, request, response, 'own', entrance);
   return withWork(trace.setSpan(caller, span), serverRequest);
 }
 
 /** The context of a request that is not traced: no span is made in it, and outgoing calls carry what the caller sent. */
-export function untracedContext(application: TracingApplication, caller: Context): Context {
-  return withWork(suppressed(caller), { application, relay: caller });
+export function untracedContext(work: Work): Context {
+  return withWork(suppressed(work.relay ?? SLIM_ROOT), work);
 }
 
 function isTrusting(application: TracingApplication, request: InboundRequest): boolean {
@@ -189,8 +232,15 @@ function linksTo(ctx: Context): Link[] | undefined {
   return spanContext === undefined ? undefined : [{ context: spanContext }];
 }
 
-function wasDropped(request: IncomingMessage, response: OutgoingMessage): boolean {
-  if (response.writableFinished !== undefined) return !response.writableFinished;
-  // HTTP/2 has no writableFinished; its request is aborted by a reset of the stream.
-  return request.aborted === true || !response.writableEnded;
+/** On HTTP/2, and where the socket broke under a large body, `writableFinished` claims that all went well. */
+function wasDropped(request: IncomingMessage, response: OutgoingMessage, socket: BrokenSocket): boolean {
+  return !response.writableEnded || response.writableFinished === false || isError(socket?.errored) || isResetStream(request);
+}
+
+function isResetStream({ aborted, httpVersion }: IncomingMessage): boolean {
+  return aborted === true && httpVersion === '2.0';
+}
+
+function isError(value: unknown): boolean {
+  return value !== null && value !== undefined;
 }

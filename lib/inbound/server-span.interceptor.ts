@@ -16,7 +16,7 @@ export class ServerSpanInterceptor implements NestInterceptor {
     if (workIn() !== undefined) return next.handle();
     const { application } = this;
     const [controller, method] = [execution.getClass(), execution.getHandler().name];
-    if (isNoSpan(controller, method)) return context.with(untracedContext(application, SLIM_ROOT), () => next.handle());
+    if (isNoSpan(controller, method)) return context.with(untracedContext({ application, relay: SLIM_ROOT }), () => next.handle());
     const span =
       application.unsampledSpan(SLIM_ROOT) ??
       application.tracer.startSpan(

@@ -1,9 +1,11 @@
 /** A context that costs one small object instead of a map and three closures: every request makes several, most of them for the same keys. */
 import { type Context, createContextKey, ROOT_CONTEXT } from '@opentelemetry/api';
+import type { Work } from './work.js';
 
 // Keys are registered symbols: the same in every copy and version of the API.
 const SPAN = createContextKey('OpenTelemetry Context Key SPAN');
 const WORK = createContextKey('nestjs-tracing/work');
+const SUPPRESSED = createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
 const RANDOM_FLAG = createContextKey('nestjs-tracing/random-flag');
 
 /** Immutable like any context; what has no field of its own is kept in `rest`. */
@@ -16,8 +18,11 @@ class SlimContext implements Context {
   ) {}
 
   getValue(key: symbol): unknown {
-    if (key === SPAN) return this.span;
     if (key === WORK) return this.work;
+    // Work that turns out not to be traced is so in every context that it has reached.
+    const relay = (this.work as Work | undefined)?.relay;
+    if (relay !== undefined && key === SUPPRESSED) return true;
+    if (key === SPAN) return relay === undefined ? this.span : relay.getValue(SPAN);
     if (key === RANDOM_FLAG) return this.randomFlag;
     return this.rest.getValue(key);
   }

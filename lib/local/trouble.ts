@@ -17,13 +17,19 @@ export function reportTrouble(kind: string, message: string, error?: unknown): v
   }
 }
 
-/** Runs a user's callback; when it throws, reports `option` once and returns `fallback`. */
+/** Runs a user's callback; when it throws, reports `option` once and returns `fallback`. Nobody waits for a promise: it counts as `fallback`. */
 export function guarded<T>(option: string, callback: () => T, fallback: T): T {
-  try {
-    return callback();
-  } catch (error) {
+  const failed = (error: unknown): T => {
     reportTrouble(`callback:${option}`, messages.callbackFailed(option), error);
     return fallback;
+  };
+  try {
+    const result = callback();
+    if (!(result instanceof Promise)) return result;
+    result.catch(failed);
+    return fallback;
+  } catch (error) {
+    return failed(error);
   }
 }
 

@@ -66,8 +66,15 @@ export function register(provider: TracerProvider | undefined, propagator: TextM
   return { handOver: once(() => handOver(entry)), leave: once(leave) };
 }
 
-/** Registers a context manager where there is none: without one nothing knows what it is part of. @internal */
-export function ensureContextManager(): void {
+/** For an application that registers nothing else: a context manager from now on, until what is returned is called. @internal */
+export function holdContextManager(): () => void {
+  state.alive++;
+  ensureContextManager();
+  return once(leave);
+}
+
+/** Registers a context manager where there is none: without one nothing knows what it is part of. */
+function ensureContextManager(): void {
   if (slots().context !== undefined) return;
   const manager = new AsyncLocalStorageContextManager().enable();
   fill('context', () => context.setGlobalContextManager(manager));

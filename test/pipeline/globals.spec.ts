@@ -13,7 +13,7 @@ import {
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
-import { ensureContextManager } from '../../lib/pipeline/global-registration.js';
+import { holdContextManager } from '../../lib/pipeline/global-registration.js';
 import { said, setEnvironment, startPipeline } from './pipelines.js';
 
 const slots = () => {
@@ -264,10 +264,13 @@ describe('a context manager', () => {
     expect(slots().context).toBe(theirs);
   });
 
-  it('can be asked for without an application', () => {
-    ensureContextManager();
-    ensureContextManager();
+  it('can be held without an application, until the last holder leaves', () => {
+    const [first, second] = [holdContextManager(), holdContextManager()];
+    first();
+    first();
     expect(context.with(anySpan, () => context.active())).toBe(anySpan);
+    second();
+    expect(slots().context).toBeUndefined();
   });
 });
 
