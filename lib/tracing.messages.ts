@@ -42,8 +42,8 @@ export const messages = {
     'The Sampler of the option "sampler" threw or decided nothing; the trace is recorded unless its parent is not. Further failures are counted, not logged.',
   processorFailed: (name: string, method: string) =>
     `The span processor "${name}" threw in ${method}() and is passed over. Further failures of it are counted, not logged.`,
-  exporterMissing: (exporter: string, packageName: string) =>
-    `The exporter "${exporter}" needs the package "${packageName}", which is not installed. Run "npm i ${packageName}", or choose another exporter by the option "exporter" or by OTEL_TRACES_EXPORTER.`,
+  exporterMissing: (exporter: string, packageName: string, range: string) =>
+    `The exporter "${exporter}" needs the package "${packageName}", which is not installed. Run "npm i ${packageName}@${range}", or choose another exporter by the option "exporter" or by OTEL_TRACES_EXPORTER.`,
   exportFailed: (exporter: string) =>
     `Spans could not be delivered by the exporter "${exporter}" and are dropped. Check that what it sends to is running and reachable. Further failures are counted and summed up at shutdown.`,
   queueFull: (exporter: string, size: number) =>

@@ -20,6 +20,7 @@ export function followObservable<T extends ObservableLike>(source: T, open: () =
       // Methods that make another Observable must see the one with spans; all others may rely on private state and need the source.
       return typeof value === 'function' && isStateful(target, key) ? (value.bind(target) as unknown) : value;
     },
+    set: (target, key, value) => Reflect.set(target, key, value, target),
   });
 }
 

@@ -28,7 +28,9 @@ export function followPromise(promise: Promise<unknown>, running: RunningSpan): 
  */
 export function followThenable<T extends Thenable>(thenable: T, running: RunningSpan): T {
   const { then } = thenable;
+  let isAsked = false;
   const observed = function (this: unknown, onFulfilled?: unknown, onRejected?: unknown): unknown {
+    isAsked = true;
     if (running.hasEnded) return then.call(this as T, onFulfilled, onRejected);
     const caller = context.active();
     const back = (handler: Function, settled: unknown): unknown => context.with(caller, handler as Handler, undefined, settled);
@@ -52,6 +54,11 @@ export function followThenable<T extends Thenable>(thenable: T, running: Running
     running.end();
     return thenable;
   }
+  // A query that is only a part of another, or is run by a method of its own, must not leave the span open.
+  const endUnlessAsked = (): void => {
+    if (!isAsked) running.end();
+  };
+  if (!(thenable instanceof Promise)) setImmediate(endUnlessAsked);
   // Query builders implement these two without asking their own `then`.
   for (const name of ['catch', 'finally'] as const) {
     const original: unknown = Reflect.get(thenable, name);

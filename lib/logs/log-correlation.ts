@@ -1,7 +1,7 @@
 /** Trace and span ids in the lines of Nest's ConsoleLogger, text and JSON, for every logger in the process that builds on it. */
 import { ConsoleLogger } from '@nestjs/common';
 import { context, isSpanContextValid, type SpanContext, trace } from '@opentelemetry/api';
-import { applicationIn, type TracingApplication } from '../local/work.js';
+import { applicationIn, type TracingApplication, workIn } from '../local/work.js';
 
 type Seam = (this: unknown, ...args: unknown[]) => unknown;
 
@@ -58,7 +58,8 @@ function uninstall(): void {
 
 function currentIds(): SpanContext | undefined {
   const active = context.active();
-  const ids = trace.getSpanContext(active);
+  // Where nothing is traced the caller's ids are those that lead somewhere.
+  const ids = trace.getSpanContext(workIn(active)?.relay ?? active);
   if (ids === undefined || !isSpanContextValid(ids)) return undefined;
   return users > 0 && applicationIn(active)?.logs === true ? ids : undefined;
 }

@@ -86,7 +86,9 @@ function zipkinConfig(env: NodeJS.ProcessEnv): { url?: string } {
 function explained(error: unknown, exporter: string, packageName: string): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   const isMissing = (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') && message.includes(`'${packageName}'`);
-  return isMissing ? new Error(messages.exporterMissing(exporter, packageName, packageName.endsWith('zipkin') ? '2' : '0.223'), { cause: error }) : error;
+  return isMissing
+    ? new Error(messages.exporterMissing(exporter, packageName, packageName.endsWith('zipkin') ? '2' : '0.223'), { cause: error })
+    : error;
 }
 
 class ExporterOnDemand implements SpanExporter {

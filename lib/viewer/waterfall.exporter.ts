@@ -96,7 +96,8 @@ export class WaterfallExporter {
   private layout(): WaterfallLayout {
     const { columns, colour, ascii = false, maxRows = 100 } = this.options;
     return {
-      columns: columns ?? this.stream.columns ?? 80,
+      // A terminal that does not know its width reports 0.
+      columns: columns ?? (this.stream.columns || 80),
       glyphs: ascii ? ASCII : UNICODE,
       paint: (colour ?? wantsColour(this.stream.isTTY === true, process.env)) ? COLOURED : UNCOLOURED,
       maxRows,
