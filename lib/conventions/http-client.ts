@@ -59,7 +59,9 @@ export function clientResponseAttributes(
   options: ResolvedOutboundOptions,
 ): Attributes {
   const { statusCode, redirects } = answer;
-  const attributes: Attributes = { 'http.response.status_code': statusCode };
+  const attributes: Attributes = {};
+  // Adapters that people write answer with anything.
+  if (Number.isInteger(statusCode)) attributes['http.response.status_code'] = statusCode;
   if (isClientFailure(statusCode)) attributes['error.type'] = String(statusCode);
   if (redirects !== undefined && redirects > 0) attributes['http.request.resend_count'] = resends + redirects;
   addNetwork(attributes, answer);
