@@ -21,7 +21,7 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, MetadataScanner, ModuleRef, Reflector, REQUEST } from '@nestjs/core';
 import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
-import type { NestExpressApplication } from '@nestjs/platform-express';
+import { ExpressAdapter, type NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { context, type Span as OpenTelemetrySpan, trace } from '@opentelemetry/api';
 import { map, type Observable, of } from 'rxjs';
@@ -181,7 +181,7 @@ beforeAll(async () => {
     controllers: [OrdersController, TraceableBefore, TraceableAfter],
     providers: [RequestService, Listener],
   }).compile();
-  nest = module.createNestApplication<NestExpressApplication>({ logger: false });
+  nest = module.createNestApplication<NestExpressApplication>(new ExpressAdapter(), { logger: false });
   nest.use((_request: unknown, response: { once(event: string, fn: () => void): void }, next: () => void) => {
     const span = tracer.startSpan('request');
     response.once('close', () => span.end());
