@@ -14,8 +14,8 @@ export type {
 } from './tracing.options.js';
 export { CurrentSpan } from './local/current-span.decorator.js';
 export { NoSpan } from './local/no-span.decorator.js';
-export { Span, type SpanOptions } from './local/span.decorator.js';
+export { type FixedSpanOptions, Span, type SpanDecorator, type SpanOptions } from './local/span.decorator.js';
 export { SpanAttribute } from './local/span-attribute.decorator.js';
-export { Traceable } from './local/traceable.decorator.js';
+export { Traceable, type TraceableOptions } from './local/traceable.decorator.js';
 export { Tracer } from './local/tracer.js';
 export { traceAxios } from './outbound/axios.js';

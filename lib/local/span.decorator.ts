@@ -45,9 +45,12 @@ export type SpanDecorator<Args extends readonly unknown[], Result> = <M extends 
 
 type Fitting<Args extends readonly unknown[], Result, M> = M extends (...args: infer Given) => infer Returned
   ? Given extends readonly [...Args, ...unknown[]]
-    ? [Outcome<Returned>] extends [Result]
+    ? // Options declared without type arguments fit any method.
+      [Result] extends [never]
       ? unknown
-      : { readonly 'resultAttributes does not accept the result of this method': never }
+      : [Outcome<Returned>] extends [Result]
+        ? unknown
+        : { readonly 'resultAttributes does not accept the result of this method': never }
     : { readonly 'A callback of @Span() does not accept the arguments of this method': never }
   : unknown;
 
@@ -63,8 +66,9 @@ type Outcome<Returned> =
  * to an Observable (from subscribe to complete, error or unsubscribe), a generator (from the first value asked for to its end). What is
  * thrown is recorded and rethrown unchanged. Metadata, name and length of the method are kept: the order among decorators is free.
  *
- * A span of an Observable or generator is a child of the span that is active where it is consumed. One method of unknown return type may
- * be called before that is clear: give the method a return type, and its span never starts before it is consumed.
+ * The span of an Observable or generator is a child of the span that is active where it is consumed, else of the one active at the call.
+ * Declare the return type of such a method: without it the first span may begin with the call, if the body makes use of it. A query
+ * builder runs inside the span if it is awaited right away.
  *
  * @example
  * \@Span()

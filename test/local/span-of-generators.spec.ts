@@ -49,7 +49,7 @@ class Pages {
     return 'done';
   }
 
-  @Span({ resultAttributes: (result: string) => ({ result }) })
+  @Span({ resultAttributes: (result: string) => ({ result: `a ${result}` }) })
   *returning(): Generator<number, string> {
     yield 1;
     return 'value';
@@ -121,7 +121,7 @@ describe('@Span() on a generator', () => {
   it('records attributes of the return value, unless the loop is left', () => {
     expect([...pages.returning()]).toEqual([1]);
     for (const _ of pages.returning()) break;
-    expect(app.spans.map(({ attributes }) => attributes['result'])).toEqual(['value', undefined]);
+    expect(app.spans.map(({ attributes }) => attributes['result'])).toEqual(['a value', undefined]);
   });
 
   it('follows a generator that a plain method hands on', () => {

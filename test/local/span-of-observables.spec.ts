@@ -262,19 +262,24 @@ describe.each(['declared', 'undeclared'] as const)('@Span() on a method that ret
   });
 
   it('works for an Observable that is not from this rxjs', () => {
+    const observers: { next(value: number): void; complete(): void }[] = [];
     const foreign = {
       pipe: () => foreign,
-      subscribe: (observer: { next(value: number): void; complete(): void }) => {
-        event('foreign');
+      subscribe(observer: (typeof observers)[number]) {
+        event('subscribed');
+        observers.push(observer);
         observer.next(5);
-        observer.complete();
-        return { unsubscribe: () => {} };
+        return { unsubscribe: () => event('unsubscribed') };
       },
     };
     const values: number[] = [];
-    watch(foreign as unknown as Observable<number>).subscribe(value => values.push(value));
+    const result = watch(foreign as unknown as Observable<number>);
+    result.subscribe(value => values.push(value)).unsubscribe();
     expect(values).toEqual([5]);
-    expect(app.span(name).events.map(e => e.name)).toEqual(['foreign']);
+    expect(app.span(name).events.map(e => e.name)).toEqual(['subscribed', 'unsubscribed']);
+    result.subscribe();
+    observers[1]!.complete();
+    expect(app.names).toEqual([name, name]);
   });
 });
 

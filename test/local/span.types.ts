@@ -4,7 +4,7 @@ import type { Attributes, Link, Span as OpenTelemetrySpan, Tracer as OpenTelemet
 import type { Observable } from 'rxjs';
 import { CurrentSpan } from '../../lib/local/current-span.decorator.js';
 import { NoSpan } from '../../lib/local/no-span.decorator.js';
-import { Span } from '../../lib/local/span.decorator.js';
+import { Span, type SpanOptions } from '../../lib/local/span.decorator.js';
 import { SpanAttribute } from '../../lib/local/span-attribute.decorator.js';
 import { Traceable } from '../../lib/local/traceable.decorator.js';
 import { Tracer } from '../../lib/local/tracer.js';
@@ -16,6 +16,9 @@ interface Order {
 
 declare const links: Link[];
 declare const orders: Observable<Order>;
+
+const declared: SpanOptions = { attributes: { a: 1 }, resultAttributes: () => ({ b: 2 }) };
+const declaredFor: SpanOptions<[id: string], Order> = { attributes: id => ({ id }), resultAttributes: order => ({ id: order.id }) };
 
 @Traceable()
 @NoSpan()
@@ -73,6 +76,16 @@ export class Accepted {
     return 'done';
   }
 
+  @Span(declared)
+  declared(_id: string): string {
+    return '';
+  }
+
+  @Span('declared', declaredFor)
+  async declaredFor(id: string): Promise<Order> {
+    return { id, items: [] };
+  }
+
   @Span({ attributes: (value: unknown) => ({ value }) })
   generic<T>(value: T): T {
     return value;
@@ -124,6 +137,12 @@ export class Refused {
   @Span('name', { resultAttributes: (order: Order) => ({ id: order.id }) })
   async nullable(): Promise<Order | null> {
     return null;
+  }
+
+  // @ts-expect-error declared for a method that results in an Order
+  @Span('declared', declaredFor)
+  declaredFor(id: string): string {
+    return id;
   }
 
   // @ts-expect-error no such option
