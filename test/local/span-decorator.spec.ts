@@ -97,6 +97,11 @@ class Orders {
     return 1;
   }
 
+  @Span({ attributes: (async () => Promise.reject(new Error('late'))) as unknown as () => Record<string, unknown> })
+  withAsynchronousCallback() {
+    return 2;
+  }
+
   @Span()
   [Symbol.for('secret')]() {}
 }
@@ -207,9 +212,11 @@ describe('the options of @Span()', () => {
     ]);
   });
 
-  it('are ignored where a callback returns nonsense', () => {
-    expect(orders.withSenselessCallbacks()).toBe(1);
+  it('are ignored where a callback returns nonsense, or a promise', async () => {
+    expect([orders.withSenselessCallbacks(), orders.withAsynchronousCallback()]).toEqual([1, 2]);
     expect(app.span('Orders.withSenselessCallbacks').links).toEqual([]);
+    await new Promise(setImmediate);
+    expect(String(warn.mock.lastCall)).toContain('@Span attributes of Orders.withAsynchronousCallback');
   });
 });
 

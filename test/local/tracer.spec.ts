@@ -11,16 +11,13 @@ import {
 import { firstValueFrom, of } from 'rxjs';
 import { Span } from '../../lib/local/span.decorator.js';
 import { Tracer } from '../../lib/local/tracer.js';
-import { applicationIn, withWork } from '../../lib/local/work.js';
+import { applicationIn, withWork, workIn } from '../../lib/local/work.js';
 import { refusedSpan, rootContextOf, TestApplication } from '../application.js';
 
 const app = new TestApplication();
 const second = new TestApplication();
 const tracer = new Tracer(app);
-afterEach(() => {
-  second.reset();
-  expect(app.reset()).toEqual([]);
-});
+afterEach(() => expect([...app.reset(), ...second.reset()]).toEqual([]));
 afterAll(async () => {
   await second.close();
   await app.close();
@@ -207,6 +204,7 @@ describe('Tracer and carriers', () => {
   it('passes a context on where nothing is traced', () => {
     const disabled = new Tracer(new TestApplication({ isEnabled: false }));
     expect(disabled.with(disabled.extract(incoming), () => disabled.inject({}))).toEqual(incoming);
+    expect(tracer.inject({}, workIn(disabled.extract(incoming))?.relay)).toEqual(incoming);
     const relay = app.propagator.extract(ROOT_CONTEXT, incoming, { keys: Object.keys, get: (carrier, key) => carrier[key] as string });
     context.with(withWork(ROOT_CONTEXT, { application: app, relay }), () => expect(tracer.inject({})).toEqual(incoming));
   });
