@@ -10,7 +10,7 @@ const OURS = 'nestjs-tracing';
 const OTEL = 'opentelemetry';
 /** Whose code a frame is, by its address; the first that fits. What none claims is the engine's or an application's. */
 const OWNERS = [
-  [OURS, /\/dist\/(esm|cjs)\//],
+  [OURS, /^(?!.*\/node_modules\/).*\/dist\/(esm|cjs)\//],
   ['minimum', /\/set-ups\/minimum/],
   [OTEL, /\/node_modules\/(@opentelemetry|@fastify\/otel|import-in-the-middle|nestjs-otel)\//],
   ['nest', /\/node_modules\/@nestjs\//],
