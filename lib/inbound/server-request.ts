@@ -10,8 +10,9 @@ import {
   serverSpanName,
 } from '../conventions/http-server.js';
 import { SLIM_ROOT } from '../local/slim-context.js';
-import { guarded } from '../local/trouble.js';
+import { guarded, reportTrouble } from '../local/trouble.js';
 import { suppressed, type TracingApplication, type Work, withWork } from '../local/work.js';
+import { messages } from '../tracing.messages.js';
 import type { InboundRequest } from '../tracing.options.js';
 import { headerGetter } from '../propagation/header-getter.js';
 
@@ -132,6 +133,21 @@ export class ServerRequest implements Work {
     if (this.isOver || this.relay !== undefined) return;
     this.isOver = true;
     this.entrance.open.delete(this);
+    // Called by an event: whatever is thrown here would end the process.
+    try {
+      this.complete(isFinished);
+    } catch (error) {
+      reportTrouble('inbound.close', messages.requestNotTraced(), error);
+    }
+    try {
+      if (this.ownership === 'own') this.span.end();
+    } catch (error) {
+      reportTrouble('span-end', messages.spanNotEnded(), error);
+    }
+  }
+
+  /** Everything that is known when the response is over. */
+  private complete(isFinished: boolean): void {
     const { span, request, response } = this;
     const { inbound } = this.application;
     if (this.undecided !== undefined && response.statusCode !== 404) this.routed(this.undecided);
@@ -155,7 +171,6 @@ export class ServerRequest implements Work {
     }
     if (onResponse !== undefined)
       guarded('inbound.onResponse', () => onResponse(span, { statusCode: response.statusCode, getHeader }, request), undefined);
-    span.end();
   }
 
   /** `error.type` of a failed request: a 5xx, or a connection dropped before the response was complete. */

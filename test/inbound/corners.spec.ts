@@ -71,6 +71,15 @@ class AppController {
   @Get('big') big() {
     return 'x'.repeat(20_000_000);
   }
+  @Get('hostile') hostile(@Res({ passthrough: true }) response: { raw?: http.ServerResponse } & http.ServerResponse) {
+    const raw = response.raw ?? response;
+    raw.on('finish', () => {
+      raw.getHeader = () => {
+        throw new Error('no headers for you');
+      };
+    });
+    return 'answered';
+  }
   @Get('slow') async slow() {
     await delay(300);
     return 'slow';
@@ -135,6 +144,12 @@ describe.each(adapters)('a request in a corner, on %s', adapter => {
       'http.response.header.x-limit': ['7'],
       'http.response.header.content-type': [expect.stringContaining('application/json')],
     });
+  });
+
+  it('ends its span and harms nobody when the response can no longer be read', async () => {
+    expect((await test.request('/hostile')).body).toBe('answered');
+    await test.recorder.waitForSpans(1);
+    expect(test.recorder.spans[0]!.name).toBe('GET /hostile');
   });
 
   it('is failed when the client goes away in the middle of a large body', async () => {
