@@ -45,6 +45,18 @@ export interface TraceSpan {
   readonly service: string;
   readonly attributes: Attributes;
   readonly events: readonly FinishedSpanEvent[];
+  readonly links: readonly TraceLink[];
+  /** What the process says of itself; one object for all spans that came together. */
+  readonly resource: Attributes;
+  /** Who made the span: an instrumentation's name and version. */
+  readonly scope: { readonly name: string; readonly version?: string | undefined };
+}
+
+/** A span in another place that this one belongs to. @internal */
+export interface TraceLink {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly attributes: Attributes;
 }
 
 /** The name of a numeric `SpanKind`; what is unknown counts as internal. @internal */
@@ -76,6 +88,9 @@ export function toTraceSpan(span: FinishedSpan): TraceSpan {
     service: serviceName(span.resource.attributes),
     attributes: span.attributes,
     events: span.events,
+    links: span.links.map(({ context, attributes = {} }) => ({ traceId: context.traceId, spanId: context.spanId, attributes })),
+    resource: span.resource.attributes,
+    scope: span.instrumentationScope,
   };
 }
 

@@ -1,0 +1,112 @@
+/**
+ * What the viewer's server tells its page, all of it JSON. Times are whole nanoseconds: moments as decimal strings, offsets and durations
+ * as numbers.
+ *
+ * - `GET /api/live?q=<filter>`      server-sent events: `traces` (what matches, once at the start), `changed`, `gone`
+ * - `GET /api/traces?q=<filter>`    the same list once
+ * - `GET /api/traces/<id>`          {@link WireTrace}: enough to draw the waterfall
+ * - `GET /api/traces/<id>/otlp`     everything as OTLP JSON (an `ExportTraceServiceRequest`), which is also what a download holds
+ * - `GET /api/services`             {@link WireServiceMap}
+ * - `GET /api/status`               {@link ViewerStatus}
+ * - `DELETE /api/traces`            forgets all of them
+ */
+import type { SpanKindName } from './trace-span.js';
+
+/** A trace in the list. @internal */
+export interface TraceSummary {
+  readonly traceId: string;
+  /** Of the topmost span that is there, the earliest where there are several. */
+  readonly name: string;
+  readonly service: string;
+  readonly kind: SpanKindName;
+  /** The topmost span failed. */
+  readonly isError: boolean;
+  /** HTTP or RPC status of the topmost span. */
+  readonly answer: string | undefined;
+  /** The topmost span has a parent that has not been received. */
+  readonly isRootMissing: boolean;
+  readonly services: readonly { readonly name: string; readonly spanCount: number }[];
+  readonly startNs: string;
+  readonly durationNs: number;
+  readonly spanCount: number;
+  readonly errorCount: number;
+  /** Grows with every change of the trace. */
+  readonly revision: number;
+}
+
+/** Data of the event `traces`: the newest that match, newest first. @internal */
+export interface TraceList {
+  readonly traces: readonly TraceSummary[];
+  /** How many are stored, whether they match or not. */
+  readonly stored: number;
+}
+
+/** Data of the event `changed`: traces that are new or have more spans, and match. @internal */
+export type ChangedTraces = TraceList;
+
+/** Data of the event `gone`: traces that were evicted, or everything (`all`) because somebody cleared. @internal */
+export interface GoneTraces {
+  readonly traceIds: readonly string[] | 'all';
+}
+
+/** The spans of a trace without what only a selected span shows. @internal */
+export interface WireTrace {
+  readonly traceId: string;
+  readonly revision: number;
+  /** Spans beyond the limit of one trace, which are not here. */
+  readonly droppedSpans: number;
+  /** Start of the earliest span. */
+  readonly startNs: string;
+  /** Services, span names and peers, each text once. */
+  readonly texts: readonly string[];
+  readonly spans: readonly WireSpan[];
+}
+
+/** A span as a row: an object per span would triple the time to read 50,000 of them. @internal */
+export type WireSpan = readonly [
+  spanId: string,
+  /** Empty without parent. */
+  parentSpanId: string,
+  /** Index in `texts`. */
+  name: number,
+  /** Index in `texts`. */
+  service: number,
+  /** As in OpenTelemetry's `SpanKind`. */
+  kind: number,
+  /** As in OpenTelemetry's `SpanStatusCode`. */
+  status: number,
+  /** From the start of the trace. */
+  offsetNs: number,
+  durationNs: number,
+  /** HTTP or RPC status; `''` without. */
+  answer: string,
+  /** Host and port of the other side: index in `texts`, -1 without. */
+  peer: number,
+  /** Offsets of its events from the start of the trace; exceptions as negative numbers minus one. Left out without events. */
+  eventOffsetsNs?: readonly number[],
+];
+
+/** Who calls whom, over all stored traces. @internal */
+export interface WireServiceMap {
+  readonly services: readonly { readonly name: string; readonly spanCount: number; readonly errorCount: number; readonly traceCount: number }[];
+  /** A span of `from` is the parent of a span of `to`. */
+  readonly calls: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly count: number;
+    readonly errorCount: number;
+    readonly p50Ns: number;
+    readonly p95Ns: number;
+  }[];
+}
+
+/** What the server says of itself; how a second process knows that the port belongs to a viewer. @internal */
+export interface ViewerStatus {
+  readonly viewer: 'nestjs-tracing';
+  readonly version: string;
+  readonly pid: number;
+  readonly traceCount: number;
+  readonly spanCount: number;
+  readonly storedBytes: number;
+  readonly maxBytes: number;
+}
