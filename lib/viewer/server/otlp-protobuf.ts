@@ -9,7 +9,7 @@ import type { OtlpRequest, OtlpSpan } from '../model/otlp-json.js';
 type Fields<T> = { -readonly [Name in keyof T]: T[Name] };
 
 /** Reads a field into `target`; the key is the field's tag: its number and wire type. */
-type Reading<T> = Readonly<Record<number, (target: T, reader: BinaryReader, depth: number) => void>>;
+type Reading<T> = Readonly<Record<number, (target: T, reader: TextReader, depth: number) => void>>;
 
 const { Varint: VARINT, Bit64: FIXED64, LengthDelimited: BYTES } = WireType;
 const tag = (field: number, wireType: WireType): number => field * 8 + wireType;
@@ -19,9 +19,9 @@ const WIRE_TYPES: readonly (WireType | undefined)[] = [VARINT, FIXED64, BYTES, W
 const MAX_DEPTH = 20;
 
 /** The request in `bytes`; throws where they are no protobuf. Fields that are not known are passed over. @internal */
-export function decodeOtlp(bytes: Uint8Array): OtlpRequest {
+export function decodeOtlp(bytes: Buffer): OtlpRequest {
   const request: { resourceSpans: object[] } = { resourceSpans: [] };
-  const reader = new BinaryReader(bytes, utf8);
+  const reader = new TextReader(bytes);
   readInto(request, reader, reader.len, REQUEST, 0);
   return request;
 }
@@ -38,7 +38,7 @@ export function encodeStatus(code: number, message: string): Uint8Array {
   return new BinaryWriter().tag(1, VARINT).int32(code).tag(2, BYTES).string(message).finish();
 }
 
-function readInto<T>(target: T, reader: BinaryReader, end: number, fields: Reading<T>, depth: number): T {
+function readInto<T>(target: T, reader: TextReader, end: number, fields: Reading<T>, depth: number): T {
   while (reader.pos < end) {
     const key = reader.uint32();
     const read = fields[key];
@@ -49,13 +49,13 @@ function readInto<T>(target: T, reader: BinaryReader, end: number, fields: Readi
   return target;
 }
 
-function skip(reader: BinaryReader, key: number): void {
+function skip(reader: TextReader, key: number): void {
   const wireType = WIRE_TYPES[key & 7];
   if (wireType === undefined) throw new RangeError('a field is of no known wire type');
   reader.skip(wireType, key >>> 3);
 }
 
-function message<T>(reader: BinaryReader, fields: Reading<T>, depth: number, target: T): T {
+function message<T>(reader: TextReader, fields: Reading<T>, depth: number, target: T): T {
   const length = reader.uint32();
   const end = reader.pos + length;
   if (end > reader.len) throw new RangeError('a message is longer than the request');
@@ -64,17 +64,52 @@ function message<T>(reader: BinaryReader, fields: Reading<T>, depth: number, tar
   return target;
 }
 
-const utf8 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+/** Keys and most values come again and again: one string for all of them takes less time and less memory. */
+const lately = new Array<string>(2048).fill('');
+const MAX_SHARED_LENGTH = 40;
 
-function encoded(reader: BinaryReader, encoding: 'hex' | 'base64'): string {
-  const bytes = reader.bytes();
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(encoding);
+/** Takes texts out of the request without a view per text, of which there may be a million. */
+class TextReader extends BinaryReader {
+  constructor(private readonly bytesOfRequest: Buffer) {
+    super(bytesOfRequest);
+  }
+
+  override string(): string {
+    const start = this.startOfBytes();
+    const end = this.pos;
+    if (end - start > MAX_SHARED_LENGTH) return this.bytesOfRequest.toString('utf8', start, end);
+    let hash = end - start;
+    for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + (this.bytesOfRequest[at] ?? 0)) | 0;
+    const slot = hash & (lately.length - 1);
+    const known = lately[slot] ?? '';
+    if (this.isAt(known, start, end)) return known;
+    return (lately[slot] = this.bytesOfRequest.toString('utf8', start, end));
+  }
+
+  encoded(encoding: 'hex' | 'base64'): string {
+    return this.bytesOfRequest.toString(encoding, this.startOfBytes(), this.pos);
+  }
+
+  private startOfBytes(): number {
+    const length = this.uint32();
+    const start = this.pos;
+    if (start + length > this.len) throw new RangeError('a field is longer than the request');
+    this.pos += length;
+    return start;
+  }
+
+  /** Whether these very bytes are what stands here; a text beyond ASCII has fewer characters than bytes. */
+  private isAt(text: string, start: number, end: number): boolean {
+    if (text.length !== end - start) return false;
+    for (let at = start; at < end; at++) if (text.charCodeAt(at - start) !== this.bytesOfRequest[at]) return false;
+    return true;
+  }
 }
 
 /** A field that holds a message, once or many times. */
 const into =
   <T, Item extends object>(listOf: (target: T) => Item[], fields: Reading<Item>) =>
-  (target: T, reader: BinaryReader, depth: number): void =>
+  (target: T, reader: TextReader, depth: number): void =>
     void listOf(target).push(message(reader, fields, depth, {} as Item));
 
 type Value = Fields<OtlpValue>;
@@ -88,7 +123,7 @@ const VALUE: Reading<Value> = {
   [tag(4, FIXED64)]: (value, reader) => (value.doubleValue = reader.double()),
   [tag(5, BYTES)]: (value, reader, depth) => (value.arrayValue = { values: message<Value[]>(reader, VALUES, depth + 1, []) }),
   [tag(6, BYTES)]: (value, reader, depth) => (value.kvlistValue = { values: message<Pair[]>(reader, PAIRS, depth + 1, []) }),
-  [tag(7, BYTES)]: (value, reader) => (value.bytesValue = encoded(reader, 'base64')),
+  [tag(7, BYTES)]: (value, reader) => (value.bytesValue = reader.encoded('base64')),
 };
 const VALUES: Reading<Value[]> = { [tag(1, BYTES)]: into(values => values, VALUE) };
 const PAIR: Reading<Pair> = {
@@ -110,8 +145,8 @@ const EVENT: Reading<Event> = {
   [tag(3, BYTES)]: attributes,
 };
 const LINK: Reading<Link> = {
-  [tag(1, BYTES)]: (link, reader) => (link.traceId = encoded(reader, 'hex')),
-  [tag(2, BYTES)]: (link, reader) => (link.spanId = encoded(reader, 'hex')),
+  [tag(1, BYTES)]: (link, reader) => (link.traceId = reader.encoded('hex')),
+  [tag(2, BYTES)]: (link, reader) => (link.spanId = reader.encoded('hex')),
   [tag(4, BYTES)]: attributes,
 };
 const STATUS: Reading<Status> = {
@@ -119,9 +154,9 @@ const STATUS: Reading<Status> = {
   [tag(3, VARINT)]: (status, reader) => (status.code = reader.int32()),
 };
 const SPAN: Reading<Span> = {
-  [tag(1, BYTES)]: (span, reader) => (span.traceId = encoded(reader, 'hex')),
-  [tag(2, BYTES)]: (span, reader) => (span.spanId = encoded(reader, 'hex')),
-  [tag(4, BYTES)]: (span, reader) => (span.parentSpanId = encoded(reader, 'hex')),
+  [tag(1, BYTES)]: (span, reader) => (span.traceId = reader.encoded('hex')),
+  [tag(2, BYTES)]: (span, reader) => (span.spanId = reader.encoded('hex')),
+  [tag(4, BYTES)]: (span, reader) => (span.parentSpanId = reader.encoded('hex')),
   [tag(5, BYTES)]: (span, reader) => (span.name = reader.string()),
   [tag(6, VARINT)]: (span, reader) => (span.kind = reader.int32()),
   [tag(7, FIXED64)]: (span, reader) => (span.startTimeUnixNano = reader.fixed64()),

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { suppressed } from '../../local/work.js';
-import { acceptsGzip, Api } from './api.js';
+import { Api } from './api.js';
 import { intakes } from './intake.js';
 import { LiveUpdates } from './live-updates.js';
 import { isPagePath, loadPage, NOTHING_RUNS } from './page.js';
@@ -113,7 +113,7 @@ export class ViewerServer {
 
   private async sendPage(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
     const { html, gzipped, policy } = await loadPage();
-    const isCompressed = acceptsGzip(request);
+    const isCompressed = /\bgzip\b/.test(request.headers['accept-encoding']?.toString() ?? '');
     const body = isCompressed ? gzipped : html;
     response.writeHead(200, {
       'content-type': 'text/html; charset=utf-8',
