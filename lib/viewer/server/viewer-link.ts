@@ -110,9 +110,15 @@ export class ViewerLink {
     for (let silentLooks = 0; ;) {
       // Asked first: some systems let two programs listen on one port.
       const owner = await this.other.owner();
-      if (owner === 'viewer') return this.join();
+      if (owner === 'viewer') {
+        this.join();
+        return;
+      }
       if (owner === 'silent') silentLooks++;
-      if (owner === 'foreign' || silentLooks >= MAX_SILENT_LOOKS) return this.refuse(messages.viewerPortTaken(this.options.port));
+      if (owner === 'foreign' || silentLooks >= MAX_SILENT_LOOKS) {
+        this.refuse(messages.viewerPortTaken(this.options.port));
+        return;
+      }
       if (this.isClosing) return;
       if (owner === 'nobody' && (await this.host())) return;
       // Whoever looks at the same time is to look at another one next.
