@@ -30,12 +30,15 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** What JSON holds is known to who asked for it. */
+type Json = ReturnType<typeof JSON.parse>;
+
 export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
   readonly text: string;
-  json(): any;
+  json(): Json;
 }
 
 export interface Call {
@@ -88,7 +91,7 @@ export const otlp = (...spans: unknown[]): string =>
 
 /** The events of a live connection, in order; ends with it. */
 export class Live {
-  readonly events: { readonly name: string; readonly data: any }[] = [];
+  readonly events: { readonly name: string; readonly data: Json }[] = [];
   private waiters: (() => void)[] = [];
   private rest = '';
   close: () => void = () => undefined;
@@ -108,7 +111,7 @@ export class Live {
   }
 
   /** The data of the first event of that name from the `from`th on, waited for. */
-  async next(name: string, from = 0): Promise<any> {
+  async next(name: string, from = 0): Promise<Json> {
     for (;;) {
       const found = this.events.slice(from).find(event => event.name === name);
       if (found !== undefined) return found.data;
