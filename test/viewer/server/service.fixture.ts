@@ -14,7 +14,7 @@ interface Settings {
   readonly span?: string;
 }
 
-const { options, instrumented, span } = JSON.parse(process.argv[1] ?? '{}') as Settings;
+const { options, instrumented, span } = JSON.parse(process.argv[2] ?? '{}') as Settings;
 if (instrumented) {
   new HttpInstrumentation().enable();
   createRequire(`${process.cwd()}/`)('http');

@@ -2,6 +2,7 @@
 import { afterEach } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 import { call } from './viewers.js';
 
@@ -11,17 +12,11 @@ afterEach(() => {
   for (const child of running.splice(0)) child.kill('SIGKILL');
 });
 
-/** A file of the library or of the specs, as one module that node can run from the command line. */
-export async function bundled(entry: string): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [entry],
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    write: false,
-  });
-  return outputFiles[0]!.text;
+/** A file of the library or of the specs as a program; it lies where it finds the installed packages. */
+export async function programOf(entry: string): Promise<string> {
+  const outfile = join(process.cwd(), 'node_modules/.cache/viewer-specs', `${basename(entry, '.ts')}-${process.pid}.mjs`);
+  await build({ entryPoints: [entry], bundle: true, packages: 'external', platform: 'node', format: 'esm', outfile });
+  return outfile;
 }
 
 let fixture: Promise<string> | undefined;
@@ -38,8 +33,8 @@ export class Service {
   }
 
   static async run(settings: object, env: NodeJS.ProcessEnv = {}): Promise<Service> {
-    fixture ??= bundled('test/viewer/server/service.fixture.ts');
-    const args = ['--input-type=module', '-e', await fixture, JSON.stringify(settings)];
+    fixture ??= programOf('test/viewer/server/service.fixture.ts');
+    const args = [await fixture, JSON.stringify(settings)];
     return new Service(
       spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { PATH: process.env.PATH, ...env } }),
     );

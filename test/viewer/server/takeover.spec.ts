@@ -124,7 +124,7 @@ describe('Services with the viewer on', () => {
   });
 
   it('leave the port to a program that is no viewer, say so once, and go on', async () => {
-    const foreign: Server = createServer((_request, response) => response.end('hello'));
+    const foreign: Server = createServer((_request, response) => response.end('hello')).unref();
     await new Promise<void>(resolve => void foreign.listen(0, '127.0.0.1', resolve));
     const { port } = foreign.address() as { port: number };
     const service = await Service.start(optionsFor(port, 'service'));
