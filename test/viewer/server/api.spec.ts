@@ -57,7 +57,15 @@ describe("The viewer's API", () => {
     expect(new Set(trace.texts).size).toBe(trace.texts.length);
     const id = (short: string) => short.padStart(16, '0');
     expect(
-      trace.spans.map((row: never[]) => [row[0], row[1], text(row[2]), text(row[3]), ...row.slice(4, 9), text(row[9]), ...row.slice(10)]),
+      trace.spans.map((row: unknown[]) => [
+        row[0],
+        row[1],
+        text(row[2] as number),
+        text(row[3] as number),
+        ...row.slice(4, 9),
+        text(row[9] as number),
+        ...row.slice(10),
+      ]),
     ).toEqual([
       [id('1'), '', 'GET /', 'orders', 0, 0, 0, 50e6, '200', ''],
       [id('2'), id('1'), 'GET', 'orders', 2, 2, 10e6, 30e6, '', 'stock:80', [11e6, -12e6 - 1]],

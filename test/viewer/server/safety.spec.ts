@@ -49,14 +49,14 @@ describe('The viewer', () => {
     const viewer = await startViewer();
     const { url, store } = viewer;
     store.add(spansOf({ id: '1' }));
-    const foreign = [
+    const foreign: Record<string, string>[] = [
       { origin: 'https://evil.example' },
       { origin: 'null' },
       { origin: `${url}0` },
       { 'sec-fetch-site': 'cross-site' },
       { 'sec-fetch-site': 'same-site' },
     ];
-    for (const headers of foreign as Record<string, string>[]) {
+    for (const headers of foreign) {
       for (const path of ['/api/status', '/api/traces', '/api/live']) expect((await call(url + path, { headers })).status).toBe(403);
       expect((await call(`${url}/api/traces`, { method: 'DELETE', headers })).status).toBe(403);
       for (const path of ['/v1/traces', '/api/v2/spans', '/v1/metrics'])
