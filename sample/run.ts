@@ -1,4 +1,8 @@
-/** Runs a sample: starts its services, sends its requests, shows each trace as one tree, checks the trees, stops everything. */
+/**
+ * Runs a sample: starts its services and the viewer, sends its requests, shows each trace as one tree, checks the trees, stops everything:
+ * in a terminal when asked to, elsewhere at once.
+ */
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { TraceRecorder, traceMatchers } from 'nestjs-tracing/testing';
@@ -9,6 +13,7 @@ import { destinationIn, serviceEnvironment } from './runner/environment.js';
 import type { SampleRequest, Scenario } from './runner/scenario.js';
 import { ServiceProcess } from './runner/service-process.js';
 import { SpanReceiver } from './runner/span-receiver.js';
+import { ViewerProcess } from './runner/viewer-process.js';
 
 const SCENARIOS: readonly Scenario[] = [twoServices, orderSystem];
 const TRACE_TIMEOUT_MS = 10_000;
@@ -36,7 +41,10 @@ async function run(scenario: Scenario): Promise<readonly string[]> {
   const sentTo = [destination.collector, destination.isZipkinWanted ? 'Zipkin' : undefined].filter(place => place !== undefined);
   const recorder = new TraceRecorder();
   const waterfall = new WaterfallExporter();
-  const receiver = await SpanReceiver.start(spans => recorder.export(spans), destination.collector);
+  const isWatched = process.stdout.isTTY === true && process.stdin.isTTY === true;
+  const viewer = sentTo.length > 0 ? undefined : await ViewerProcess.start(isWatched);
+  const collector = viewer === undefined ? destination.collector : `${viewer.url}/v1/traces`;
+  const receiver = await SpanReceiver.start(spans => recorder.export(spans), collector);
   const running = new Map<string, ServiceProcess>();
   const problems: string[] = [];
   try {
@@ -49,16 +57,26 @@ async function run(scenario: Scenario): Promise<readonly string[]> {
     }
     const entrance = running.get(scenario.entrance)?.url ?? '';
     for (const request of scenario.requests) problems.push(...(await send(request, entrance, recorder, waterfall)));
+    if (viewer !== undefined && isWatched && problems.length === 0) await untilInterrupted(scenario, entrance, viewer.url);
     recorder.clear();
   } finally {
     // The services deliver what they still hold before they end.
     await Promise.all([...running.values()].map(service => service.stop()));
     receiver.stop();
+    await viewer?.stop();
   }
   if (recorder.spans.length > 0) problems.push(`These spans came when every trace was complete:\n\n${recorder.tree()}`);
-  for (const failure of receiver.relayFailures) problems.push(`Your collector did not get the traces: ${failure}.`);
+  for (const failure of receiver.relayFailures)
+    problems.push(`${viewer === undefined ? 'Your collector' : 'The viewer'} did not get the traces: ${failure}.`);
   if (problems.length === 0) console.log(`\n${farewell(scenario, sentTo)}`);
   return problems;
+}
+
+async function untilInterrupted({ requests }: Scenario, entrance: string, viewer: string): Promise<void> {
+  console.log(`\nThe traces are at ${viewer}. Send more requests and see theirs come: curl ${entrance}${requests[0]?.path ?? '/'}`);
+  console.log('Ctrl+C ends everything.');
+  process.removeAllListeners('SIGINT');
+  await once(process, 'SIGINT');
 }
 
 function farewell({ folder, entrance, requests }: Scenario, sentTo: readonly string[]): string {
@@ -68,6 +86,7 @@ function farewell({ folder, entrance, requests }: Scenario, sentTo: readonly str
     'Open next:',
     `  sample/${folder}  what traced services look like`,
     '  sample/README.md  the other samples, and how to run one by hand',
+    '  npm run sample in a terminal, and the browser opens with the traces',
     ...(sentTo.length > 0 ? [] : WITH_DOCKER),
   ].join('\n');
 }
