@@ -8,8 +8,16 @@ import { isSuppressed, type TracingApplication, workIn, withWork } from '../loca
 import { messages } from '../tracing.messages.js';
 import { DeclaredRoutes, type Route } from './declared-routes.js';
 import { requestHeaderAttributes } from '../conventions/http-server.js';
-import { type Entrance, type IncomingMessage, openServerRequest, type OutgoingMessage, ServerRequest } from './server-request.js';
+import {
+  type Entrance,
+  type FastifyRequest,
+  type IncomingMessage,
+  openServerRequest,
+  type OutgoingMessage,
+  ServerRequest,
+} from './server-request.js';
 import type { InboundRequest } from '../tracing.options.js';
+import { UntracedRequest } from './untraced-request.js';
 
 type RequestHook = (request: unknown, response: unknown, done: (error?: unknown) => void) => unknown;
 
@@ -23,10 +31,6 @@ interface FastifyReply {
   getHeader(name: string): number | string | string[] | undefined;
 }
 
-interface FastifyRequest {
-  readonly routeOptions?: { readonly url?: string };
-}
-
 const TRACED_SERVER = Symbol.for('nestjs-tracing/server');
 const RPC_METADATA = createContextKey('OpenTelemetry SDK Context Key RPC_METADATA');
 const SERVER_KIND = 1;
@@ -34,8 +38,6 @@ const SERVER_KIND = 1;
 /** Traces what enters through one HTTP adapter; everything it sets is chained to what was there and can be undone. */
 export class HttpServerTracing implements Entrance {
   readonly open = new Set<ServerRequest>();
-  /** Requests known to this server that have no span. */
-  private readonly untraced = new WeakSet();
   private readonly undo: (() => void)[] = [];
   private isClosed = false;
 
@@ -98,7 +100,6 @@ export class HttpServerTracing implements Entrance {
   private enterServer(server: EventEmitter, emit: EventEmitter['emit'], request: IncomingMessage, response: OutgoingMessage): boolean {
     if (this.isClosed || isInstrumented(server)) return emit.call(server, 'request', request, response);
     const ctx = this.openRequest(request, response);
-    if (ctx !== undefined && workIn(ctx)?.relay !== undefined) this.untraced.add(request);
     return ctx === undefined
       ? emit.call(server, 'request', request, response)
       : context.with(ctx, () => emit.call(server, 'request', request, response));
@@ -114,7 +115,7 @@ export class HttpServerTracing implements Entrance {
       this.askFastify(work, adapterRequest, adapterResponse);
       return done();
     }
-    if (this.untraced.has(request)) return done();
+    if (work instanceof UntracedRequest && work.request === request) return done();
     const active = context.active();
     // A request that is injected within another one is a request of its own.
     const foreign = work === undefined ? foreignServerSpan() : undefined;
@@ -150,8 +151,7 @@ export class HttpServerTracing implements Entrance {
   /** Fastify knows the template of a route from the start, which counts where Nest did not register it, and keeps headers to itself. */
   private askFastify(work: ServerRequest, request: unknown, reply: unknown): void {
     if (request === work.request) return;
-    const url = (request as FastifyRequest).routeOptions?.url;
-    if (url !== undefined && !this.routes.includes(url)) work.frameworkRoute = url;
+    work.frameworkRequest = request as FastifyRequest;
     const { captureResponseHeaders, onResponse } = this.application.inbound;
     if (captureResponseHeaders.length === 0 && onResponse === undefined) return;
     work.frameworkHeaders = name => (reply as FastifyReply).getHeader(name);

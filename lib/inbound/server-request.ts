@@ -9,12 +9,13 @@ import {
   serverResponseAttributes,
   serverSpanName,
 } from '../conventions/http-server.js';
-import { SLIM_ROOT } from '../local/slim-context.js';
+import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { guarded, reportTrouble } from '../local/trouble.js';
-import { suppressed, type TracingApplication, type Work, withWork } from '../local/work.js';
+import { type TracingApplication, type Work, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { InboundRequest } from '../tracing.options.js';
 import { headerGetter } from '../propagation/header-getter.js';
+import { LateContext, UntracedRequest } from './untraced-request.js';
 
 /** The request as node:http, node:http2 and injection hand it over. */
 export interface IncomingMessage extends ServerMessage, InboundRequest {
@@ -23,6 +24,11 @@ export interface IncomingMessage extends ServerMessage, InboundRequest {
   /** Express: the layer that answered. */
   readonly route?: { readonly path?: unknown };
   readonly baseUrl?: string;
+}
+
+/** Fastify's own request; it puts `routeOptions` together whenever they are read. */
+export interface FastifyRequest {
+  readonly routeOptions?: { readonly url?: string };
 }
 
 /** The response as node:http, node:http2 and injection hand it over. */
@@ -62,8 +68,8 @@ export class ServerRequest implements Work {
   private isServed = false;
   /** Reads headers that the framework below keeps to itself. */
   frameworkHeaders: ((name: string) => HeaderValue) | undefined = undefined;
-  /** A route of the framework below that no controller declared. */
-  frameworkRoute: string | undefined = undefined;
+  /** The request as Fastify sees it. */
+  frameworkRequest: FastifyRequest | undefined = undefined;
 
   constructor(
     readonly application: TracingApplication,
@@ -187,8 +193,13 @@ export class ServerRequest implements Work {
     const { route, baseUrl } = this.request;
     // Under a mounted router the template of the mount is unknown; what Nest registers beside routes are middleware and its 404.
     const isUsers = typeof route?.path === 'string' && !baseUrl && !this.entrance.isNestPath(route.path);
-    const path = isUsers ? route.path : this.frameworkRoute;
+    const path = isUsers ? route.path : this.fastifyRoute();
     if (path !== undefined) this.routed(path);
+  }
+
+  private fastifyRoute(): string | undefined {
+    const url = this.frameworkRequest?.routeOptions?.url;
+    return url !== undefined && !this.entrance.isNestPath(url) ? url : undefined;
   }
 }
 
@@ -208,13 +219,18 @@ export function openServerRequest(
   isIgnored: (request: InboundRequest) => boolean,
   entrance: Entrance,
 ): Context | undefined {
-  const { inbound, propagator } = application;
-  const incoming = propagator.extract(SLIM_ROOT, request.headers, headerGetter);
-  const isTrusted = incoming === SLIM_ROOT || isTrusting(application, request);
-  const caller = isTrusted ? incoming : SLIM_ROOT;
-  if (!application.isEnabled) return caller === SLIM_ROOT ? undefined : untracedContext({ application, relay: caller });
-  if (isIgnored(request)) return untracedContext({ application, relay: caller });
+  const { inbound } = application;
+  if (!application.isEnabled) {
+    const caller = trusted(application, request, incomingContext(application, request));
+    return caller === SLIM_ROOT ? undefined : untracedContext(new UntracedRequest(application, request, caller));
+  }
+  if (isIgnored(request)) {
+    const caller = new LateContext(() => trusted(application, request, incomingContext(application, request)));
+    return untracedContext(new UntracedRequest(application, request, caller));
+  }
 
+  const incoming = incomingContext(application, request);
+  const caller = trusted(application, request, incoming);
   const unsampled = application.unsampledSpan(caller);
   const span =
     unsampled ??
@@ -223,7 +239,7 @@ export function openServerRequest(
       {
         kind: SpanKind.SERVER,
         attributes: serverRequestAttributes(request, inbound),
-        links: isTrusted ? undefined : linksTo(incoming),
+        links: caller === incoming ? undefined : linksTo(incoming),
       },
       caller,
     );
@@ -232,14 +248,16 @@ export function openServerRequest(
   return withWork(trace.setSpan(caller, span), serverRequest);
 }
 
-/** The context of a request that is not traced: no span is made in it, and outgoing calls carry what the caller sent. */
-export function untracedContext(work: Work): Context {
-  return withWork(suppressed(work.relay ?? SLIM_ROOT), work);
+function incomingContext({ propagator }: TracingApplication, request: IncomingMessage): Context {
+  return propagator.extract(SLIM_ROOT, request.headers, headerGetter);
 }
 
-function isTrusting(application: TracingApplication, request: InboundRequest): boolean {
-  const { trust } = application.inbound;
-  return typeof trust === 'function' ? guarded('inbound.trust', () => trust(request), false) === true : trust;
+/** `incoming` where its sender is trusted, else nothing. */
+function trusted({ inbound }: TracingApplication, request: InboundRequest, incoming: Context): Context {
+  const { trust } = inbound;
+  if (incoming === SLIM_ROOT || trust === true) return incoming;
+  const isTrusted = trust !== false && guarded('inbound.trust', () => trust(request), false) === true;
+  return isTrusted ? incoming : SLIM_ROOT;
 }
 
 function linksTo(ctx: Context): Link[] | undefined {
