@@ -189,7 +189,7 @@ export function layOut(kind, folder) {
   kind.files?.(folder);
 }
 
-function compile(folder) {
+export function compile(folder) {
   return run(process.execPath, [bin('typescript/bin/tsc'), '-p', 'tsconfig.json'], { cwd: folder });
 }
 

@@ -1,7 +1,12 @@
 /** The kinds of consumer that have something else of OpenTelemetry, or the oldest of everything, installed beside the library. */
-import { APPLICATION, application, compiledApplication } from './kinds.js';
+import { APPLICATION, application, compile, compiledApplication } from './kinds.js';
 import { run } from './workbench.js';
 
+const INSTRUMENTATIONS_OF_SDK_2 = {
+  '@opentelemetry/instrumentation': '0.223.0',
+  '@opentelemetry/instrumentation-http': '0.223.0',
+  '@opentelemetry/instrumentation-undici': '0.33.0',
+};
 const API_OF_SDK_3 = { '@opentelemetry/api': '1.10.0' };
 const NODES_OF_SDK_3 = ['22', '24'];
 const GRPC_EXPORTER = '@opentelemetry/exporter-trace-otlp-grpc';
@@ -14,9 +19,14 @@ const OLDEST = {
   rxjs: '7.8.0',
 };
 
+/** Who makes the spans of a request, of its call through HttpService, and of one through fetch. */
+const THEIRS = 'instrumentation-http, instrumentation-http, instrumentation-undici';
+
 /** As those of kinds.js, and each with `packages` of its own. */
 export const NEIGHBOURS = [
   { ...compiledApplication('app, oldest peers', 'commonjs', '11.1.4'), nests: ['11.1.4'], packages: () => OLDEST },
+  besideInstrumentations('commonjs', '11'),
+  besideInstrumentations('module', '12', '12'),
   { ...exportOverGrpc('export over gRPC', { [GRPC_EXPORTER]: '0.223.0' }), ci: '12' },
   {
     ...exportOverGrpc('export over gRPC, SDK 3', { ...API_OF_SDK_3, [GRPC_EXPORTER]: '0.301.0' }),
@@ -37,6 +47,25 @@ export const NEIGHBOURS = [
   },
 ];
 
+/** The built-in provider beside the instrumentations of SDK 2: preloaded, registered once our module is loaded, or once the application listens. */
+function besideInstrumentations(type, nest, ci) {
+  const file = 'src/instrumentations.mjs';
+  return {
+    name: 'beside instrumentation-http, -undici',
+    nests: [nest],
+    ci,
+    type,
+    packages: () => ({ ...APPLICATION[nest], ...INSTRUMENTATIONS_OF_SDK_2 }),
+    prepare: compile,
+    run: async (node, folder) => {
+      const preloaded = await beside(node, folder, [file], file, 'loaded');
+      const loaded = await beside(node, folder, [], file, 'loaded');
+      return preloaded + loaded + (await beside(node, folder, [], file, 'listening'));
+    },
+    proof: new RegExp(`(by ${THEIRS}; then ${THEIRS}\\n[^]*){3}`),
+  };
+}
+
 /** The built-in provider, and an exporter that is an optional peer. */
 function exportOverGrpc(name, packages) {
   return {
@@ -47,4 +76,10 @@ function exportOverGrpc(name, packages) {
     run: (node, folder) => run(node, ['src/export-grpc.mjs'], { cwd: folder }),
     proof: /gRPC export works/,
   };
+}
+
+/** Runs dist/beside.js with files preloaded; it registers `file` once something is so. */
+function beside(node, folder, preloaded, file, when) {
+  const flags = preloaded.flatMap(name => ['--import', `./${name}`]);
+  return run(node, [...flags, 'dist/beside.js', file, when], { cwd: folder });
 }
