@@ -7,6 +7,11 @@ const INSTRUMENTATIONS_OF_SDK_2 = {
   '@opentelemetry/instrumentation-http': '0.223.0',
   '@opentelemetry/instrumentation-undici': '0.33.0',
 };
+const INSTRUMENTATIONS_OF_SDK_3 = {
+  '@opentelemetry/instrumentation': '0.301.0',
+  '@opentelemetry/instrumentation-http': '0.301.0',
+  '@opentelemetry/instrumentation-undici': '0.34.0',
+};
 const API_OF_SDK_3 = { '@opentelemetry/api': '1.10.0' };
 const NODES_OF_SDK_3 = ['22', '24'];
 const GRPC_EXPORTER = '@opentelemetry/exporter-trace-otlp-grpc';
@@ -20,6 +25,7 @@ const OLDEST = {
 };
 
 /** Who makes the spans of a request, of its call through HttpService, and of one through fetch. */
+const OURS = 'nestjs-tracing, nestjs-tracing, nestjs-tracing';
 const THEIRS = 'instrumentation-http, instrumentation-http, instrumentation-undici';
 
 /** As those of kinds.js, and each with `packages` of its own. */
@@ -27,6 +33,15 @@ export const NEIGHBOURS = [
   { ...compiledApplication('app, oldest peers', 'commonjs', '11.1.4'), nests: ['11.1.4'], packages: () => OLDEST },
   besideInstrumentations('commonjs', '11'),
   besideInstrumentations('module', '12', '12'),
+  besideSdk('beside SDK 2', ['11', '12'], undefined, { '@opentelemetry/sdk-node': '0.223.0', ...INSTRUMENTATIONS_OF_SDK_2 }),
+  {
+    ...besideSdk('beside SDK 3', ['11', '12'], '12', {
+      ...API_OF_SDK_3,
+      '@opentelemetry/sdk-node': '0.301.0',
+      ...INSTRUMENTATIONS_OF_SDK_3,
+    }),
+    nodes: NODES_OF_SDK_3,
+  },
   { ...exportOverGrpc('export over gRPC', { [GRPC_EXPORTER]: '0.223.0' }), ci: '12' },
   {
     ...exportOverGrpc('export over gRPC, SDK 3', { ...API_OF_SDK_3, [GRPC_EXPORTER]: '0.301.0' }),
@@ -63,6 +78,24 @@ function besideInstrumentations(type, nest, ci) {
       return preloaded + loaded + (await beside(node, folder, [], file, 'listening'));
     },
     proof: new RegExp(`(by ${THEIRS}; then ${THEIRS}\\n[^]*){3}`),
+  };
+}
+
+/** A NodeSDK that is there before anything else is loaded, alone and with the instrumentations of its line. */
+function besideSdk(name, nests, ci, packages) {
+  const file = 'src/sdk.mjs';
+  return {
+    name,
+    nests,
+    ci,
+    type: 'commonjs',
+    packages: nest => ({ ...APPLICATION[nest], ...packages }),
+    prepare: compile,
+    run: async (node, folder) => {
+      const alone = await beside(node, folder, [file], file, 'loaded');
+      return alone + (await beside(node, folder, [file, 'src/instrumentations.mjs'], file, 'loaded'));
+    },
+    proof: new RegExp(`by ${OURS}; then ${OURS}\\n[^]*by ${THEIRS}; then ${THEIRS}\\n`),
   };
 }
 
