@@ -75,10 +75,12 @@ export class HttpServerTracing implements Entrance {
     if (server === undefined || server === null || typeof server.emit !== 'function' || server[TRACED_SERVER]) return;
     const { emit } = server;
     const hadOwnEmit = Object.hasOwn(server, 'emit');
+    // What is inherited is looked up each time: instrumentation-http comes and goes on the prototype.
+    const below = hadOwnEmit ? { emit } : (Object.getPrototypeOf(server) as EventEmitter);
     const enter = this.enterServer.bind(this);
     const tracedEmit = function (this: EventEmitter, event: string | symbol, ...args: unknown[]): boolean {
-      if (event !== 'request') return emit.call(this, event, ...args);
-      return enter(this, emit, args[0] as IncomingMessage, args[1] as OutgoingMessage);
+      if (event !== 'request') return below.emit.call(this, event, ...args);
+      return enter(this, below.emit, args[0] as IncomingMessage, args[1] as OutgoingMessage);
     };
     server.emit = tracedEmit;
     server[TRACED_SERVER] = true;
