@@ -201,6 +201,14 @@ describe.each<[string, Fetch]>([
     expect(downstream.headersOf('/redirect/0').traceparent).toBe(traceparentOf(application.clientSpans[2]!));
   });
 
+  it('counts nothing for a call of its own to where an earlier one was redirected', async () => {
+    await application.serve(async () => {
+      await read('/redirect/1');
+      await read('/redirect/0');
+    });
+    expect(application.clientSpans.map(({ attributes }) => attributes['http.request.resend_count'])).toEqual([undefined, 1, undefined]);
+  });
+
   it('gives trace headers only to hosts that may have them, redirects included', async () => {
     const elsewhere = await startDownstream();
     await restart({ outbound: { propagateTo: `127.0.0.1:${downstream.port}` } });
