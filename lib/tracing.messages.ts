@@ -16,6 +16,8 @@ export const messages = {
     `TracingModule option "${path}" does not exist; known names: ${known.join(', ')}.`,
   invalidEnvironment: (name: string, value: string, expected: string, used: string) =>
     `Environment variable ${name} is ${show(value)}; expected ${expected}. Going on with ${used}.`,
+  jaegerTakesOtlp: () =>
+    'Jaeger takes OTLP: choose "otlp", with OTEL_EXPORTER_OTLP_ENDPOINT naming port 4318 of Jaeger, as in "http://localhost:4318"',
   callbackFailed: (option: string) =>
     `The callback "${option}" threw; its result is ignored and the application goes on. Further failures of it are counted, not logged.`,
   requestNotTraced: () => 'A request could not be traced and goes on without a span.',

@@ -195,7 +195,8 @@ describe('the environment', () => {
   it('with unknown names is warned about once and otherwise followed', () => {
     expect(resolveOptions({}, { OTEL_TRACES_EXPORTER: 'jaeger,console' }).exporters).toEqual(['console']);
     expect(resolveOptions({}, { OTEL_TRACES_EXPORTER: 'jaeger,console' }).exporters).toEqual(['console']);
-    expect(warnings).toEqual([expect.stringContaining('OTEL_TRACES_EXPORTER is "jaeger"')]);
+    expect(warnings).toEqual([expect.stringMatching(/OTEL_TRACES_EXPORTER is "jaeger".* choose "otlp".* 4318/)]);
+    expect(() => resolveOptions({ exporter: 'jaeger' as never })).toThrow(/choose "otlp".* 4318/);
     expect(resolveOptions({}, { OTEL_TRACES_EXPORTER: 'none,console' }).exporters).toEqual([]);
     expect(resolveOptions({}, { OTEL_PROPAGATORS: 'xray' }).propagators).toEqual(['tracecontext', 'baggage', 'b3']);
     expect(warnings.slice(1)).toEqual([
