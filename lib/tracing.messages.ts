@@ -12,6 +12,8 @@ const countOf = (count: number, noun: string): string => `${count} ${noun}${coun
 export const messages = {
   invalidOption: (path: string, value: unknown, expected: string) =>
     `TracingModule option "${path}" is ${show(value)}; expected ${expected}.`,
+  optionsNotAnObject: (value: unknown) =>
+    `The options of TracingModule are ${show(value)}; give forRoot() an object, or return one from the factory of forRootAsync(). Nothing at all means the defaults.`,
   unknownOption: (path: string, known: readonly string[]) =>
     `TracingModule option "${path}" does not exist; known names: ${known.join(', ')}.`,
   invalidEnvironment: (name: string, value: string, expected: string, used: string) =>
