@@ -3,11 +3,9 @@ import { EventEmitter, once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { SpanStatusCode, trace } from '@opentelemetry/api';
 import { Span } from '../../lib/local/span.decorator.js';
-import { TestApplication } from '../application.js';
+import { applicationOfSpec } from './application-of-spec.js';
 
-const app = new TestApplication();
-afterEach(() => expect(app.reset()).toEqual([]));
-afterAll(() => app.close());
+const app = applicationOfSpec();
 
 class Orders {
   @Span()
