@@ -1,5 +1,14 @@
 /** One HTTP request from its arrival to the close of its response: opens its SERVER span, completes it as things become known, ends it once. */
-import { type Attributes, type Context, type Link, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  type Attributes,
+  type Context,
+  isSpanContextValid,
+  type Link,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
 import { codeAttributes } from '../conventions/code.js';
 import { errorType, exceptionMessage, recordExceptionAt } from '../conventions/failure.js';
 import {
@@ -262,7 +271,7 @@ function trusted({ inbound }: TracingApplication, request: InboundRequest, incom
 
 function linksTo(ctx: Context): Link[] | undefined {
   const spanContext = trace.getSpanContext(ctx);
-  return spanContext === undefined ? undefined : [{ context: spanContext }];
+  return spanContext === undefined || !isSpanContextValid(spanContext) ? undefined : [{ context: spanContext }];
 }
 
 /** On HTTP/2, and where the socket broke under a large body, `writableFinished` claims that all went well. */
