@@ -8,12 +8,22 @@ import { type ResolvedInboundOptions, type ResolvedOutboundOptions, resolveOptio
 
 const applications = new WeakMap<object, Promise<RunningApplication>>();
 
+/**
+ * Applications that Nest has not brought up yet. Nobody is told when a start-up fails, and what failed is not closed either: the next
+ * application to start finds it here.
+ */
+const startingUp = new Set<RunningApplication>();
+let starts = 0;
+
 /** What the module and its imports share while the application runs. @internal */
 export class RunningApplication implements TracingApplication {
   readonly tracer: Tracer;
   readonly propagator: TextMapPropagator;
   readonly isEnabled: boolean;
   private inCharge: object | undefined;
+  private isInForce = false;
+  private readonly installs: (() => () => void)[] = [];
+  private readonly undo: (() => void)[] = [];
   private readonly contextManager = new LateContextManager();
 
   private constructor(
@@ -43,13 +53,15 @@ export class RunningApplication implements TracingApplication {
   private static async start(options: TracingOptions): Promise<RunningApplication> {
     const resolved = resolveOptions(options);
     const { inbound, outbound, logs } = resolved;
-    if (!resolved.enabled) {
-      const relay = createRelay(resolved.propagators);
-      return new RunningApplication(undefined, relay, inbound, outbound, false);
-    }
-    const pipeline = await createPipeline(resolved);
-    const application = new RunningApplication(pipeline, pipeline.propagator, inbound, outbound, logs);
-    enlist(application);
+    const start = ++starts;
+    for (const forerunner of [...startingUp]) forerunner.giveWay();
+    const pipeline = resolved.enabled ? await createPipeline(resolved) : undefined;
+    const propagator = pipeline?.propagator ?? createRelay(resolved.propagators);
+    const application = new RunningApplication(pipeline, propagator, inbound, outbound, pipeline !== undefined && logs);
+    application.enterForce();
+    startingUp.add(application);
+    // What failed while the pipeline was built is found out here.
+    if (start !== starts) application.giveWay();
     return application;
   }
 
@@ -63,15 +75,57 @@ export class RunningApplication implements TracingApplication {
     return this.pipeline?.traceUrlPrefix;
   }
 
+  /** Nest brings the application up: it is in force, also where another one has started meanwhile. */
+  proceed(): void {
+    if (!this.isInForce) {
+      this.pipeline?.comeBack();
+      this.enterForce();
+    }
+    startingUp.add(this);
+  }
+
+  /** The application is up: only its own end takes it out of force. */
+  succeed(): void {
+    this.proceed();
+    startingUp.delete(this);
+  }
+
+  /** Installs what others in the process share, now and whenever the application comes into force; `install` returns how to undo it. */
+  whileInForce(install: () => () => void): void {
+    this.installs.push(install);
+    if (this.isInForce) this.undo.push(install());
+  }
+
   unsampledSpan(parent: Context): Span | undefined {
     return this.pipeline?.unsampledSpan(parent);
   }
 
   /** Delivers what has been recorded, within the deadline of the options. */
   async stop(): Promise<void> {
+    startingUp.delete(this);
+    this.installs.length = 0;
+    this.leaveForce();
+    await this.pipeline?.shutdown();
+  }
+
+  /** Leaves the process as if the application had never been started. Its exporters stay usable: a second attempt may be given the same. */
+  private giveWay(): void {
+    startingUp.delete(this);
+    this.leaveForce();
+    this.pipeline?.withdraw();
+  }
+
+  private enterForce(): void {
+    this.isInForce = true;
+    if (this.isEnabled) enlist(this);
+    for (const install of this.installs) this.undo.push(install());
+  }
+
+  private leaveForce(): void {
+    this.isInForce = false;
+    for (const step of this.undo.splice(0).reverse()) step();
     discharge(this);
     this.contextManager.release();
-    await this.pipeline?.shutdown();
   }
 }
 

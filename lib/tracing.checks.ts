@@ -11,7 +11,10 @@ export function refuse(path: string, value: unknown, expected: string): never {
 /** An object whose names are all `known`; `undefined` counts as an empty one. @internal */
 export function objectOf<T extends object>(path: string, value: T | undefined, known: readonly (keyof T & string)[]): Partial<T> {
   if (value === undefined) return {};
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(path === '' ? 'options' : path, value, 'an object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    if (path === '') throw new Error(messages.optionsNotAnObject(value));
+    refuse(path, value, 'an object');
+  }
   for (const [name, given] of Object.entries(value)) {
     if (given !== undefined && !(known as readonly string[]).includes(name)) {
       throw new Error(messages.unknownOption(path === '' ? name : `${path}.${name}`, known));

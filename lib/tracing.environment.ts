@@ -57,12 +57,23 @@ export function readList(env: Environment, name: string): readonly string[] | un
   return items === undefined || items.length === 0 ? undefined : [...new Set(items)];
 }
 
-/** As {@link readList}, of `known` names only; `none` next to others wins. `undefined` where no known name is left. @internal */
-export function readNames<Name extends string>(env: Environment, name: string, known: readonly Name[]): readonly Name[] | undefined {
+/**
+ * As {@link readList}, of `known` names only; `none` next to others wins. `undefined` where no known name is left. Of names that used to
+ * be known, `former` says what has taken their place.
+ * @internal
+ */
+export function readNames<Name extends string>(
+  env: Environment,
+  name: string,
+  known: readonly Name[],
+  former: Readonly<Record<string, string>> = {},
+): readonly Name[] | undefined {
   const names: Name[] = [];
   for (const item of readList(env, name) ?? []) {
     const found = known.find(candidate => candidate === item.toLowerCase());
-    if (found === undefined) complain(name, item, `names out of ${known.join(', ')}`, 'the others');
+    const hint = former[item.toLowerCase()];
+    const expected = `names out of ${known.join(', ')}`;
+    if (found === undefined) complain(name, item, hint === undefined ? expected : `${expected}. ${hint}`, 'the others');
     else if (!names.includes(found)) names.push(found);
   }
   const none = names.find(candidate => candidate === 'none');

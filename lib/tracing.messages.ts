@@ -12,10 +12,14 @@ const countOf = (count: number, noun: string): string => `${count} ${noun}${coun
 export const messages = {
   invalidOption: (path: string, value: unknown, expected: string) =>
     `TracingModule option "${path}" is ${show(value)}; expected ${expected}.`,
+  optionsNotAnObject: (value: unknown) =>
+    `The options of TracingModule are ${show(value)}; give forRoot() an object, or return one from the factory of forRootAsync(). Nothing at all means the defaults.`,
   unknownOption: (path: string, known: readonly string[]) =>
     `TracingModule option "${path}" does not exist; known names: ${known.join(', ')}.`,
   invalidEnvironment: (name: string, value: string, expected: string, used: string) =>
     `Environment variable ${name} is ${show(value)}; expected ${expected}. Going on with ${used}.`,
+  jaegerTakesOtlp: () =>
+    'Jaeger takes OTLP: choose "otlp", with OTEL_EXPORTER_OTLP_ENDPOINT naming port 4318 of Jaeger, as in "http://localhost:4318"',
   callbackFailed: (option: string) =>
     `The callback "${option}" threw; its result is ignored and the application goes on. Further failures of it are counted, not logged.`,
   requestNotTraced: () => 'A request could not be traced and goes on without a span.',

@@ -8,6 +8,7 @@ import {
   Module,
   type ModuleMetadata,
   type NestModule,
+  type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleInit,
   Optional,
@@ -49,12 +50,12 @@ export interface TracingAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
 
 /** Traces the application that imports it. Global: import it once, in the root module. @publicApi */
 @Module({})
-export class TracingModule implements NestModule, OnModuleInit, OnApplicationShutdown {
-  private readonly undo: (() => void)[] = [];
+export class TracingModule implements NestModule, OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   private readonly interceptor: ServerSpanInterceptor;
   private readonly http: HttpServerTracing;
   /** False for a second import into the same application, and for one without `forRoot()`. */
   private readonly isInCharge: boolean;
+  private readonly adapterReady: { unsubscribe(): void } | undefined;
 
   /** Nest's to call. @internal */
   constructor(
@@ -70,12 +71,11 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationShu
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge || !running.isEnabled) return;
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
-    for (const controller of this.controllers()) this.undo.push(witnessHandlers(controller));
+    for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
     config.addGlobalInterceptor(this.interceptor);
     // Fires at once where the adapter exists already; under a TestingModule when the application is created.
-    const subscription = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
-    this.undo.push(() => subscription.unsubscribe());
-    this.undo.push(installLogCorrelation(running));
+    this.adapterReady = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
+    running.whileInForce(() => installLogCorrelation(running));
   }
 
   /** Traces the application. Works without options; see {@link TracingOptions} for what can be set. */
@@ -90,6 +90,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationShu
 
   /** Middleware is configured after gateways were built and right before HTTP routes take their copy of the global enhancers. */
   configure(_consumer: MiddlewareConsumer): void {
+    if (this.isInCharge) this.running.proceed();
     if (!this.isInCharge || !this.running.isEnabled) return;
     const interceptors = this.config.getGlobalInterceptors();
     const position = interceptors.indexOf(this.interceptor);
@@ -99,20 +100,25 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationShu
 
   onModuleInit(): void {
     if (!this.isInCharge) return;
+    this.running.proceed();
     // Routes are registered: whatever is built from here on carries the interceptor again.
     const interceptors = this.config.getGlobalInterceptors();
     if (this.running.isEnabled && !interceptors.includes(this.interceptor)) interceptors.unshift(this.interceptor);
     const server: unknown = this.adapterHost.httpAdapter?.getHttpServer();
     if (server instanceof EventEmitter) this.http.hookServer(server);
-    this.undo.push(traceHttpServices(this.modules, this.lazyModules));
-    if (this.running.outbound.fetch) this.undo.push(traceFetch());
+    this.running.whileInForce(() => traceHttpServices(this.modules, this.lazyModules));
+    if (this.running.outbound.fetch) this.running.whileInForce(traceFetch);
+  }
+
+  onApplicationBootstrap(): void {
+    if (this.isInCharge) this.running.succeed();
   }
 
   /** The HTTP server has been closed by now: what was in flight has ended. */
   async onApplicationShutdown(): Promise<void> {
     if (!this.isInCharge) return;
     this.http.close();
-    for (const step of this.undo.splice(0).reverse()) step();
+    this.adapterReady?.unsubscribe();
     await this.running.stop();
   }
 

@@ -100,6 +100,20 @@ describe('TracingModule', () => {
     expect(() => TracingModule.forRootAsync({})).toThrow('exactly one');
   });
 
+  it.each([null, 'otlp'])('refuses a factory that returns %j instead of options, and says so', async returned => {
+    @Module({ imports: [TracingModule.forRootAsync({ useFactory: () => returned as unknown as TracingOptions })], ...parts })
+    class AppModule {}
+    await expect(start(AppModule)).rejects.toThrow(/^The options of TracingModule are .*forRootAsync\(\)/);
+  });
+
+  it('has its defaults where the factory returns nothing', async () => {
+    @Module({ imports: [TracingModule.forRootAsync({ useFactory: () => undefined as unknown as TracingOptions })], ...parts })
+    class AppModule {}
+    const { app, port } = await start(AppModule);
+    expect((await send(port, '/work')).status).toBe(200);
+    await app.close();
+  });
+
   it.each([
     [{ sampler: 2 }, 'sampler', '2'],
     [{ inbound: { trust: 'yes' } }, 'inbound.trust', 'yes'],

@@ -10,6 +10,7 @@ import { DeclaredRoutes, type Route } from './declared-routes.js';
 import { requestHeaderAttributes } from '../conventions/http-server.js';
 import {
   type Entrance,
+  type FastifyRequest,
   type IncomingMessage,
   nameTrace,
   openServerRequest,
@@ -17,6 +18,7 @@ import {
   ServerRequest,
 } from './server-request.js';
 import type { InboundRequest } from '../tracing.options.js';
+import { UntracedRequest } from './untraced-request.js';
 
 type RequestHook = (request: unknown, response: unknown, done: (error?: unknown) => void) => unknown;
 
@@ -30,10 +32,6 @@ interface FastifyReply {
   getHeader(name: string): number | string | string[] | undefined;
 }
 
-interface FastifyRequest {
-  readonly routeOptions?: { readonly url?: string };
-}
-
 const TRACED_SERVER = Symbol.for('nestjs-tracing/server');
 const RPC_METADATA = createContextKey('OpenTelemetry SDK Context Key RPC_METADATA');
 const SERVER_KIND = 1;
@@ -41,8 +39,6 @@ const SERVER_KIND = 1;
 /** Traces what enters through one HTTP adapter; everything it sets is chained to what was there and can be undone. */
 export class HttpServerTracing implements Entrance {
   readonly open = new Set<ServerRequest>();
-  /** Requests known to this server that have no span. */
-  private readonly untraced = new WeakSet();
   private readonly undo: (() => void)[] = [];
   private isClosed = false;
 
@@ -80,10 +76,12 @@ export class HttpServerTracing implements Entrance {
     if (server === undefined || server === null || typeof server.emit !== 'function' || server[TRACED_SERVER]) return;
     const { emit } = server;
     const hadOwnEmit = Object.hasOwn(server, 'emit');
+    // What is inherited is looked up each time: instrumentation-http comes and goes on the prototype.
+    const below = hadOwnEmit ? { emit } : (Object.getPrototypeOf(server) as EventEmitter);
     const enter = this.enterServer.bind(this);
     const tracedEmit = function (this: EventEmitter, event: string | symbol, ...args: unknown[]): boolean {
-      if (event !== 'request') return emit.call(this, event, ...args);
-      return enter(this, emit, args[0] as IncomingMessage, args[1] as OutgoingMessage);
+      if (event !== 'request') return below.emit.call(this, event, ...args);
+      return enter(this, below.emit, args[0] as IncomingMessage, args[1] as OutgoingMessage);
     };
     server.emit = tracedEmit;
     server[TRACED_SERVER] = true;
@@ -105,7 +103,6 @@ export class HttpServerTracing implements Entrance {
   private enterServer(server: EventEmitter, emit: EventEmitter['emit'], request: IncomingMessage, response: OutgoingMessage): boolean {
     if (this.isClosed || isInstrumented(server)) return emit.call(server, 'request', request, response);
     const ctx = this.openRequest(request, response);
-    if (ctx !== undefined && workIn(ctx)?.relay !== undefined) this.untraced.add(request);
     return ctx === undefined
       ? emit.call(server, 'request', request, response)
       : context.with(ctx, () => emit.call(server, 'request', request, response));
@@ -121,7 +118,7 @@ export class HttpServerTracing implements Entrance {
       this.askFastify(work, adapterRequest, adapterResponse);
       return done();
     }
-    if (this.untraced.has(request)) return done();
+    if (work instanceof UntracedRequest && work.request === request) return done();
     const active = context.active();
     // A request that is injected within another one is a request of its own.
     const foreign = work === undefined ? foreignServerSpan() : undefined;
@@ -157,8 +154,7 @@ export class HttpServerTracing implements Entrance {
   /** Fastify knows the template of a route from the start, which counts where Nest did not register it, and keeps headers to itself. */
   private askFastify(work: ServerRequest, request: unknown, reply: unknown): void {
     if (request === work.request) return;
-    const url = (request as FastifyRequest).routeOptions?.url;
-    if (url !== undefined && !this.routes.includes(url)) work.frameworkRoute = url;
+    work.frameworkRequest = request as FastifyRequest;
     const { captureResponseHeaders, onResponse } = this.application.inbound;
     if (captureResponseHeaders.length === 0 && onResponse === undefined) return;
     work.frameworkHeaders = name => (reply as FastifyReply).getHeader(name);

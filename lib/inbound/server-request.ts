@@ -1,5 +1,15 @@
 /** One HTTP request from its arrival to the close of its response: opens its SERVER span, completes it as things become known, ends it once. */
-import { type Attributes, type Context, type Link, type Span, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
+import {
+  type Attributes,
+  type Context,
+  isSpanContextValid,
+  type Link,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+} from '@opentelemetry/api';
 import { codeAttributes } from '../conventions/code.js';
 import { errorType, exceptionMessage, recordExceptionAt } from '../conventions/failure.js';
 import {
@@ -9,12 +19,13 @@ import {
   serverResponseAttributes,
   serverSpanName,
 } from '../conventions/http-server.js';
-import { SLIM_ROOT } from '../local/slim-context.js';
+import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { guarded, reportTrouble } from '../local/trouble.js';
-import { suppressed, type TracingApplication, type Work, withWork } from '../local/work.js';
+import { type TracingApplication, type Work, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { InboundRequest } from '../tracing.options.js';
 import { headerGetter } from '../propagation/header-getter.js';
+import { LateContext, UntracedRequest } from './untraced-request.js';
 
 /** The request as node:http, node:http2 and injection hand it over. */
 export interface IncomingMessage extends ServerMessage, InboundRequest {
@@ -23,6 +34,11 @@ export interface IncomingMessage extends ServerMessage, InboundRequest {
   /** Express: the layer that answered. */
   readonly route?: { readonly path?: unknown };
   readonly baseUrl?: string;
+}
+
+/** Fastify's own request; it puts `routeOptions` together whenever they are read. */
+export interface FastifyRequest {
+  readonly routeOptions?: { readonly url?: string };
 }
 
 /** The response as node:http, node:http2 and injection hand it over. */
@@ -64,8 +80,8 @@ export class ServerRequest implements Work {
   private isServed = false;
   /** Reads headers that the framework below keeps to itself. */
   frameworkHeaders: ((name: string) => HeaderValue) | undefined = undefined;
-  /** A route of the framework below that no controller declared. */
-  frameworkRoute: string | undefined = undefined;
+  /** The request as Fastify sees it. */
+  frameworkRequest: FastifyRequest | undefined = undefined;
 
   constructor(
     readonly application: TracingApplication,
@@ -191,8 +207,13 @@ export class ServerRequest implements Work {
     const { route, baseUrl } = this.request;
     // Under a mounted router the template of the mount is unknown; what Nest registers beside routes are middleware and its 404.
     const isUsers = typeof route?.path === 'string' && !baseUrl && !this.entrance.isNestPath(route.path);
-    const path = isUsers ? route.path : this.frameworkRoute;
+    const path = isUsers ? route.path : this.fastifyRoute();
     if (path !== undefined) this.routed(path);
+  }
+
+  private fastifyRoute(): string | undefined {
+    const url = this.frameworkRequest?.routeOptions?.url;
+    return url !== undefined && !this.entrance.isNestPath(url) ? url : undefined;
   }
 }
 
@@ -212,13 +233,18 @@ export function openServerRequest(
   isIgnored: (request: InboundRequest) => boolean,
   entrance: Entrance,
 ): Context | undefined {
-  const { inbound, propagator } = application;
-  const incoming = propagator.extract(SLIM_ROOT, request.headers, headerGetter);
-  const isTrusted = incoming === SLIM_ROOT || isTrusting(application, request);
-  const caller = isTrusted ? incoming : SLIM_ROOT;
-  if (!application.isEnabled) return caller === SLIM_ROOT ? undefined : untracedContext({ application, relay: caller });
-  if (isIgnored(request)) return untracedContext({ application, relay: caller });
+  const { inbound } = application;
+  if (!application.isEnabled) {
+    const caller = trusted(application, request, incomingContext(application, request));
+    return caller === SLIM_ROOT ? undefined : untracedContext(new UntracedRequest(application, request, caller));
+  }
+  if (isIgnored(request)) {
+    const caller = new LateContext(() => trusted(application, request, incomingContext(application, request)));
+    return untracedContext(new UntracedRequest(application, request, caller));
+  }
 
+  const incoming = incomingContext(application, request);
+  const caller = trusted(application, request, incoming);
   const unsampled = application.unsampledSpan(caller);
   const span =
     unsampled ??
@@ -227,7 +253,7 @@ export function openServerRequest(
       {
         kind: SpanKind.SERVER,
         attributes: serverRequestAttributes(request, inbound),
-        links: isTrusted ? undefined : linksTo(incoming),
+        links: caller === incoming ? undefined : linksTo(incoming),
       },
       caller,
     );
@@ -245,19 +271,21 @@ export function nameTrace({ inbound, traceUrlPrefix }: TracingApplication, span:
   if (isShown) response.setHeader(URL_HEADER, traceUrlPrefix + traceId);
 }
 
-/** The context of a request that is not traced: no span is made in it, and outgoing calls carry what the caller sent. */
-export function untracedContext(work: Work): Context {
-  return withWork(suppressed(work.relay ?? SLIM_ROOT), work);
+function incomingContext({ propagator }: TracingApplication, request: IncomingMessage): Context {
+  return propagator.extract(SLIM_ROOT, request.headers, headerGetter);
 }
 
-function isTrusting(application: TracingApplication, request: InboundRequest): boolean {
-  const { trust } = application.inbound;
-  return typeof trust === 'function' ? guarded('inbound.trust', () => trust(request), false) === true : trust;
+/** `incoming` where its sender is trusted, else nothing. */
+function trusted({ inbound }: TracingApplication, request: InboundRequest, incoming: Context): Context {
+  const { trust } = inbound;
+  if (incoming === SLIM_ROOT || trust === true) return incoming;
+  const isTrusted = trust !== false && guarded('inbound.trust', () => trust(request), false) === true;
+  return isTrusted ? incoming : SLIM_ROOT;
 }
 
 function linksTo(ctx: Context): Link[] | undefined {
   const spanContext = trace.getSpanContext(ctx);
-  return spanContext === undefined ? undefined : [{ context: spanContext }];
+  return spanContext === undefined || !isSpanContextValid(spanContext) ? undefined : [{ context: spanContext }];
 }
 
 /** On HTTP/2, and where the socket broke under a large body, `writableFinished` claims that all went well. */

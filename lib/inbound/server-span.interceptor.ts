@@ -4,10 +4,9 @@ import { context, SpanKind, trace } from '@opentelemetry/api';
 import type { Observable } from 'rxjs';
 import { codeAttributes } from '../conventions/code.js';
 import { isNoSpan } from '../local/no-span.decorator.js';
-import { SLIM_ROOT } from '../local/slim-context.js';
+import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { observeInSpan } from '../local/observe-in-span.js';
 import { type TracingApplication, withWork, workIn } from '../local/work.js';
-import { untracedContext } from './server-request.js';
 
 export class ServerSpanInterceptor implements NestInterceptor {
   constructor(private readonly application: TracingApplication) {}

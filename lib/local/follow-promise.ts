@@ -24,12 +24,15 @@ export function followPromise(promise: Promise<unknown>, running: RunningSpan): 
 
 /**
  * Follows anything else that has a `then`: query builders that run when it is called, promise subclasses, child processes with promise
- * methods. The object stays what it is; its `then` is observed from the outside and runs inside the span. @internal
+ * methods. The object stays what it is; its `then` is observed from the outside and runs inside the span, `called`. Asked only when that
+ * has ended it runs inside one of its own, which `open` opens. @internal
  */
-export function followThenable<T extends Thenable>(thenable: T, running: RunningSpan): T {
+export function followThenable<T extends Thenable>(thenable: T, called: RunningSpan, open: () => RunningSpan | undefined): T {
   const { then } = thenable;
   let isAsked = false;
+  let running = called;
   const observed = function (this: unknown, onFulfilled?: unknown, onRejected?: unknown): unknown {
+    if (!isAsked && running.hasEnded) running = open() ?? running;
     isAsked = true;
     if (running.hasEnded) return then.call(this as T, onFulfilled, onRejected);
     const caller = context.active();
@@ -64,7 +67,7 @@ export function followThenable<T extends Thenable>(thenable: T, running: Running
     const original: unknown = Reflect.get(thenable, name);
     if (typeof original !== 'function' || original === Promise.prototype[name]) continue;
     replace(thenable, name, function (this: unknown, ...args: unknown[]): unknown {
-      if (running.hasEnded) return (original as Handler).apply(this, args);
+      if (isAsked && running.hasEnded) return (original as Handler).apply(this, args);
       return (observed.call(this) as Record<typeof name, Handler>)[name](...args);
     });
   }

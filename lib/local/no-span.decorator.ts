@@ -5,7 +5,8 @@ const NO_SPAN = Symbol.for('nestjs-tracing/no-span');
 
 /**
  * Keeps a method out of traces, but not what it calls; on a request handler the request is not traced and neither is what happens inside
- * it. On a class it holds for all methods, those of subclasses included. It wins over `@Span()` and `@Traceable()`, in either order.
+ * it. Middleware runs before the route is known: spans that it opens itself appear. On a class it holds for all methods, those of
+ * subclasses included. It wins over `@Span()` and `@Traceable()`, in either order.
  *
  * @example
  * \@NoSpan()

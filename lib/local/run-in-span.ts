@@ -74,7 +74,7 @@ export function runInSpan<T>(name: string | (() => string), plan: SpanPlan, fn: 
     if (memory !== undefined) memory.isLazy = undefined;
     return followLazy(result, shape, name, plan, parent, running);
   }
-  return follow(result, shape, running);
+  return follow(result, shape, name, plan, parent, running);
 }
 
 /** Nobody knows yet what comes back: should it be lazy, the span that was opened counts only if somebody made use of it. */
@@ -96,7 +96,7 @@ function runOnTrial<T>(
   }
   const shape = shapeOf(result);
   memory.isLazy = isLazy(shape);
-  if (!memory.isLazy) return follow(result, shape, running);
+  if (!memory.isLazy) return follow(result, shape, name, plan, parent, running);
   return followLazy(result, shape, name, plan, parent, watched.isUsed() ? running : undefined);
 }
 
@@ -114,19 +114,19 @@ function runBeforeSpan<T>(name: string | (() => string), plan: SpanPlan, memory:
   if (isLazy(shape)) return followLazy(result, shape, name, plan, parent, undefined);
   memory.isLazy = undefined;
   const running = openSpan(name, { ...plan, startTime }, parent);
-  return running === undefined ? result : follow(result, shape, running);
+  return running === undefined ? result : follow(result, shape, name, plan, parent, running);
 }
 
 function isLazy(shape: ResultShape): boolean {
   return shape === 'observable' || shape === 'generator';
 }
 
-function follow<T>(result: T, shape: ResultShape, running: RunningSpan): T {
+function follow<T>(result: T, shape: ResultShape, name: string | (() => string), plan: SpanPlan, called: Context, running: RunningSpan): T {
   switch (shape) {
     case 'promise':
       return running.span.isRecording() ? (followPromise(result as Promise<unknown>, running) as T) : result;
     case 'thenable':
-      return followThenable(result as T & Thenable, running);
+      return followThenable(result as T & Thenable, running, () => openSpan(name, plan, parentOfConsumer(called)));
     default:
       running.succeed(result);
       return result;

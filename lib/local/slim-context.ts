@@ -43,3 +43,8 @@ class SlimContext implements Context {
 
 /** The empty context to derive others from; it stands for `ROOT_CONTEXT`. @internal */
 export const SLIM_ROOT: Context = new SlimContext(ROOT_CONTEXT, undefined, undefined, undefined);
+
+/** A context in which `work` is not traced: it holds what `work` passes on, and forbids any span. @internal */
+export function untracedContext(work: Work & { readonly relay: Context }): Context {
+  return new SlimContext(work.relay, undefined, work, undefined);
+}

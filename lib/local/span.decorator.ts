@@ -68,7 +68,7 @@ type Outcome<Returned> =
  *
  * The span of an Observable or generator is a child of the span that is active where it is consumed, else of the one active at the call.
  * Declare the return type of such a method: without it the first span may begin with the call, if the body makes use of it. A query
- * builder runs inside the span if it is awaited right away.
+ * builder runs inside the span if it is awaited right away, else inside a further one.
  *
  * @example
  * \@Span()

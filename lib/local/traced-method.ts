@@ -74,7 +74,7 @@ function describeSite(target: object, method: string | symbol, owner: object, op
   const { kind, root, attributes, links, resultAttributes } = options;
   return {
     isHidden: isNoSpanMethod(target, method) || isNoSpanClass(classRef),
-    spanName: typeof options.name === 'string' ? options.name : code,
+    spanName: typeof options.name === 'string' && options.name !== '' ? options.name : code,
     plan: {
       codeName: code,
       isRoot: root,

@@ -3,6 +3,7 @@ import {
   type Context,
   context,
   createContextKey,
+  isSpanContextValid,
   ROOT_CONTEXT,
   type Span,
   type SpanContext,
@@ -151,7 +152,8 @@ export function openClientSpan<Call, Answer>(
 
 /** What the headers of `call` name as its parent. */
 export function callerOf<Call>(call: Call, headers: TextMapGetter<Call>, { propagator }: TracingApplication): SpanContext | undefined {
-  return trace.getSpanContext(propagator.extract(ROOT_CONTEXT, call, headers));
+  const caller = trace.getSpanContext(propagator.extract(ROOT_CONTEXT, call, headers));
+  return caller !== undefined && isSpanContextValid(caller) ? caller : undefined;
 }
 
 function open<Call, Answer>(

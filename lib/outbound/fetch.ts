@@ -141,7 +141,10 @@ function isCancellation(error: unknown): boolean {
 
 function resendsOf(request: UndiciRequest, parent: Context): number {
   const redirect = redirects.get(parent);
-  return redirect !== undefined && requestOf(request)?.url.href === redirect.href ? redirect.resends : 0;
+  if (redirect === undefined || requestOf(request)?.url.href !== redirect.href) return 0;
+  // Followed: another call to the same URL is one of its own.
+  redirects.delete(parent);
+  return redirect.resends;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Decides where spans go: what the option says, what `auto` means in this environment. */
 import { classOf, hasMethods, oneOrMore, refuse } from '../tracing.checks.js';
 import { readNames, readText } from '../tracing.environment.js';
+import { messages } from '../tracing.messages.js';
 import type { SpanExporter } from './sdk.js';
 
 /** An exporter by name; `auto` follows the environment (see {@link TracingOptions.exporter}). @publicApi */
@@ -24,11 +25,12 @@ export function chooseExporters(given: unknown, env: NodeJS.ProcessEnv): readonl
 function exporter(path: string, value: unknown): ExporterName | SpanExporter {
   if (NAMES.includes(value as string)) return value as ExporterName;
   if (hasMethods(value, ['export', 'shutdown'])) return value as SpanExporter;
-  return refuse(path, value, `one of ${NAMES.join(', ')}, or an exporter with export() and shutdown()`);
+  const expected = `one of ${NAMES.join(', ')}, or an exporter with export() and shutdown()`;
+  return refuse(path, value, value === 'jaeger' ? `${expected}. ${messages.jaegerTakesOtlp()}` : expected);
 }
 
 function fromEnvironment(env: NodeJS.ProcessEnv): readonly Exclude<ExporterName, 'auto'>[] {
-  const named = readNames(env, 'OTEL_TRACES_EXPORTER', IN_ENVIRONMENT);
+  const named = readNames(env, 'OTEL_TRACES_EXPORTER', IN_ENVIRONMENT, { jaeger: messages.jaegerTakesOtlp() });
   if (named !== undefined) return named;
   const endpoint = readText(env, 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT') ?? readText(env, 'OTEL_EXPORTER_OTLP_ENDPOINT');
   if (endpoint !== undefined || env.NODE_ENV === 'production') return ['otlp'];

@@ -2,6 +2,7 @@
 import { type Context, isSpanContextValid, type Span, trace, TraceFlags } from '@opentelemetry/api';
 import { isSuppressed } from '../local/work.js';
 import { RANDOM } from '../propagation/random-flag.js';
+import { callersWish, isDeferred } from '../propagation/sampling-wish.js';
 import type { PooledIdGenerator } from './id-generator.js';
 import type { SamplingRule } from './sampler.js';
 
@@ -15,13 +16,14 @@ export function foresee(rule: SamplingRule, ids: PooledIdGenerator): (parent: Co
     const caller = trace.getSpanContext(parent);
     if (caller !== undefined && rule.followsParent && (caller.traceFlags & TraceFlags.SAMPLED) !== 0) return undefined;
     if (caller !== undefined && isSpanContextValid(caller)) {
-      if (!rule.followsParent && rule.samples(caller.traceId)) return undefined;
+      if ((!rule.followsParent || isDeferred(caller)) && rule.samples(caller.traceId)) return undefined;
       if (isSuppressed(parent)) return undefined;
       const { traceId, traceState } = caller;
       return trace.wrapSpanContext({ traceId, spanId: ids.generateSpanId(), traceFlags: caller.traceFlags & RANDOM, traceState });
     }
+    const isUnwished = rule.followsParent && callersWish(caller) === false;
     // The id stays the next one, so that the SDK comes to the same decision about it.
-    if (rule.samples(ids.peekTraceId()) || isSuppressed(parent)) return undefined;
+    if ((!isUnwished && rule.samples(ids.peekTraceId())) || isSuppressed(parent)) return undefined;
     return trace.wrapSpanContext({ traceId: ids.generateTraceId(), spanId: ids.generateSpanId(), traceFlags: RANDOM });
   };
 }

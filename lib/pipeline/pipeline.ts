@@ -6,7 +6,7 @@ import { messages } from '../tracing.messages.js';
 import type { ResolvedTracingOptions } from '../tracing.options.js';
 import { VERSION } from '../tracing.version.js';
 import { listenToDiagnostics } from './diagnostics.js';
-import { foreignPropagator, foreignProvider, register } from './global-registration.js';
+import { foreignPropagator, foreignProvider, register, type Registration } from './global-registration.js';
 
 /** @internal */
 export interface Pipeline {
@@ -21,6 +21,9 @@ export interface Pipeline {
   readonly traceUrlPrefix: string | undefined;
   /** Delivers all spans that have ended, at the latest within the deadline of the options. Never rejects. */
   forceFlush(): Promise<void>;
+  /** Gives back what was registered and delivers what has ended; spans can still be made, and {@link comeBack} registers it again. */
+  withdraw(): void;
+  comeBack(): void;
   /** As {@link forceFlush}, and gives back what was registered. Never rejects; a second call waits for the first. */
   shutdown(): Promise<void>;
 }
@@ -36,15 +39,14 @@ export async function createPipeline(options: ResolvedTracingOptions, env: NodeJ
   const own = await buildProvider(options, env);
   const propagator = await propagatorOf(options.propagators, true);
   const tracer = own.provider.getTracer(SCOPE, VERSION);
-  const registration = register(own.provider, propagator);
-  const stopListening = listenToDiagnostics(env);
+  const presence = new Presence(own.provider, propagator, env);
+  const flush = () => withinDeadline('The built-in provider', options.shutdownTimeoutMs, () => own.forceFlush());
   let closing: Promise<void> | undefined;
   const close = async () => {
-    registration.handOver();
+    presence.handOver();
     await withinDeadline('The built-in provider', options.shutdownTimeoutMs, () => own.shutdown());
     own.settleAccounts();
-    registration.leave();
-    stopListening();
+    presence.leave();
   };
   return {
     tracer,
@@ -54,7 +56,9 @@ export async function createPipeline(options: ResolvedTracingOptions, env: NodeJ
     get traceUrlPrefix() {
       return own.traceUrlPrefix;
     },
-    forceFlush: () => withinDeadline('The built-in provider', options.shutdownTimeoutMs, () => own.forceFlush()),
+    forceFlush: flush,
+    withdraw: () => withdraw(presence, flush),
+    comeBack: () => presence.comeBack(),
     shutdown: () => (closing ??= close()),
   };
 }
@@ -71,15 +75,13 @@ async function adopt(
   const foreign = propagatorsInCode ? undefined : foreignPropagator();
   const propagator = await propagatorOf(foreign === undefined ? propagators : [foreign], false);
   const tracer = given === undefined ? trace.getTracer(SCOPE, VERSION) : given.getTracer(SCOPE, VERSION);
-  const registration = register(given, propagator);
-  const stopListening = listenToDiagnostics(env);
+  const presence = new Presence(given, propagator, env);
   const flush = () => withinDeadline('The provider in use', shutdownTimeoutMs, () => flushOf(given ?? trace.getTracerProvider()));
   let closing: Promise<void> | undefined;
   const close = async () => {
     await flush();
-    registration.handOver();
-    registration.leave();
-    stopListening();
+    presence.handOver();
+    presence.leave();
   };
   return {
     tracer,
@@ -88,8 +90,45 @@ async function adopt(
     unsampledSpan: () => undefined,
     traceUrlPrefix: undefined,
     forceFlush: flush,
+    withdraw: () => withdraw(presence, flush),
+    comeBack: () => presence.comeBack(),
     shutdown: () => (closing ??= close()),
   };
+}
+
+/** What the process sees of a pipeline: the API's slots, and who hears OpenTelemetry's own log. */
+class Presence {
+  private registration: Registration;
+  private stopListening: () => void;
+
+  constructor(
+    private readonly provider: TracerProvider | undefined,
+    private readonly propagator: TextMapPropagator,
+    private readonly env: NodeJS.ProcessEnv,
+  ) {
+    this.registration = register(provider, propagator);
+    this.stopListening = listenToDiagnostics(env);
+  }
+
+  handOver(): void {
+    this.registration.handOver();
+  }
+
+  leave(): void {
+    this.registration.leave();
+    this.stopListening();
+  }
+
+  comeBack(): void {
+    this.registration = register(this.provider, this.propagator);
+    this.stopListening = listenToDiagnostics(this.env);
+  }
+}
+
+function withdraw(presence: Presence, flush: () => Promise<void>): void {
+  presence.handOver();
+  presence.leave();
+  void flush();
 }
 
 async function propagatorOf(formats: ResolvedTracingOptions['propagators'], ownTracesAreRandom: boolean): Promise<TextMapPropagator> {

@@ -1,5 +1,5 @@
 /** Decides which traces are recorded: the option's ratio or Sampler, else the environment's, else all, after the parent. */
-import { type Attributes, type Context, type Link, ROOT_CONTEXT, type SpanKind } from '@opentelemetry/api';
+import { type Attributes, type Context, type Link, ROOT_CONTEXT, type SpanKind, trace } from '@opentelemetry/api';
 import {
   AlwaysOffSampler,
   AlwaysOnSampler,
@@ -10,6 +10,7 @@ import {
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
 import { reportTrouble } from '../local/trouble.js';
+import { callersWish, isDeferred } from '../propagation/sampling-wish.js';
 import { readName, readNumber } from '../tracing.environment.js';
 import { messages } from '../tracing.messages.js';
 
@@ -40,7 +41,7 @@ const NAMES = [
 /** The sampler of the option `sampler` or of `OTEL_TRACES_SAMPLER`. @internal */
 export function chooseSampler(given: number | Sampler | undefined, env: NodeJS.ProcessEnv): ChosenSampler {
   if (typeof given === 'number') return known(given, true);
-  if (given !== undefined) return { sampler: new GuardedSampler(given), rule: undefined };
+  if (given !== undefined) return { sampler: new WishfulSampler(new GuardedSampler(given)), rule: undefined };
   const name = readName(env, 'OTEL_TRACES_SAMPLER', NAMES, 'parentbased_always_on');
   return known(ratioOf(name, env), name.startsWith('parentbased_'));
 }
@@ -56,7 +57,27 @@ function known(ratio: number, followsParent: boolean): ChosenSampler {
   const asked = new TraceIdRatioBasedSampler(ratio);
   const samples = (traceId: string) =>
     ratio === 1 || (ratio > 0 && asked.shouldSample(ROOT_CONTEXT, traceId).decision === SamplingDecision.RECORD_AND_SAMPLED);
-  return { sampler: followsParent ? new ParentBasedSampler({ root }) : root, rule: { followsParent, samples } };
+  return { sampler: followsParent ? new WishfulSampler(new ParentBasedSampler({ root })) : root, rule: { followsParent, samples } };
+}
+
+/** Shows any sampler, in terms that it knows, what only B3 can say: no parent where the decision is left to us, else one of that mind. */
+class WishfulSampler implements Sampler {
+  constructor(private readonly sampler: Sampler) {}
+
+  shouldSample(ctx: Context, traceId: string, name: string, kind: SpanKind, attributes: Attributes, links: Link[]): SamplingResult {
+    return this.sampler.shouldSample(inKnownTerms(ctx, traceId), traceId, name, kind, attributes, links);
+  }
+
+  toString(): string {
+    return String(this.sampler);
+  }
+}
+
+function inKnownTerms(ctx: Context, traceId: string): Context {
+  const caller = trace.getSpanContext(ctx);
+  if (caller?.isRemote !== true) return ctx;
+  if (isDeferred(caller)) return trace.deleteSpan(ctx);
+  return callersWish(caller) === undefined ? ctx : trace.setSpanContext(ctx, { ...caller, traceId, spanId: traceId.slice(16) });
 }
 
 /** A user's sampler; where it throws or returns nothing, the default decides. */

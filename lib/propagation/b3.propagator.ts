@@ -1,9 +1,12 @@
 /** Carries the trace in B3 headers, Zipkin's and Istio's: OpenTelemetry's propagator behind a check of what comes in. */
-import type { Context, TextMapGetter, TextMapPropagator, TextMapSetter } from '@opentelemetry/api';
+import { type Context, type TextMapGetter, type TextMapPropagator, type TextMapSetter, trace } from '@opentelemetry/api';
 import { B3InjectEncoding, B3Propagator } from '@opentelemetry/propagator-b3';
+import { callersWish, defer, isDeferred, wish } from './sampling-wish.js';
 
 // https://github.com/openzipkin/b3-propagation; the longest legal single header has 68 characters.
 const SINGLE = /^(?:[0-9a-f]{16}){1,2}-[0-9a-f]{16}(?:-[01d](?:-[0-9a-f]{16})?)?$/;
+const UNDECIDED = /^[0-9a-f]+-[0-9a-f]{16}$/;
+const DECISION = /^[01d]$/;
 const TRACE_ID = /^(?:[0-9a-f]{16}){1,2}$/;
 const SPAN_ID = /^[0-9a-f]{16}$/;
 
@@ -11,32 +14,62 @@ const SPAN_ID = /^[0-9a-f]{16}$/;
 export class StrictB3Propagator implements TextMapPropagator {
   private readonly propagator: B3Propagator;
 
-  constructor(writes: 'single' | 'multi') {
+  constructor(private readonly writes: 'single' | 'multi') {
     this.propagator = new B3Propagator({
       injectEncoding: writes === 'single' ? B3InjectEncoding.SINGLE_HEADER : B3InjectEncoding.MULTI_HEADER,
     });
   }
 
   inject(ctx: Context, carrier: unknown, setter: TextMapSetter): void {
-    this.propagator.inject(ctx, carrier, setter);
+    const span = trace.getSpanContext(ctx);
+    const decision = callersWish(span);
+    const isSingle = this.writes === 'single';
+    if (decision !== undefined) {
+      setter.set(carrier, isSingle ? 'b3' : 'x-b3-sampled', decision ? '1' : '0');
+    } else if (span === undefined || !isDeferred(span)) {
+      this.propagator.inject(ctx, carrier, setter);
+    } else if (isSingle) {
+      setter.set(carrier, 'b3', `${span.traceId}-${span.spanId}`);
+    } else {
+      setter.set(carrier, 'x-b3-traceid', span.traceId);
+      setter.set(carrier, 'x-b3-spanid', span.spanId);
+    }
   }
 
   extract(ctx: Context, carrier: unknown, getter: TextMapGetter): Context {
-    const single: unknown = getter.get(carrier, 'b3');
-    const isLegal =
-      single === undefined
-        ? matches(getter.get(carrier, 'x-b3-traceid'), TRACE_ID) && matches(getter.get(carrier, 'x-b3-spanid'), SPAN_ID)
-        : matches(single, SINGLE);
-    return isLegal ? this.propagator.extract(ctx, carrier, getter) : ctx;
+    const single = only(getter.get(carrier, 'b3'));
+    if (single === undefined) return this.extractMultiple(ctx, carrier, getter);
+    if (matches(single, DECISION)) return wish(ctx, single !== '0');
+    if (!matches(single, SINGLE)) return ctx;
+    const found = this.propagator.extract(ctx, carrier, getter);
+    return found !== ctx && matches(single, UNDECIDED) ? defer(found) : found;
   }
 
   fields(): string[] {
     return this.propagator.fields();
   }
+
+  private extractMultiple(ctx: Context, carrier: unknown, getter: TextMapGetter): Context {
+    const [traceId, spanId] = [only(getter.get(carrier, 'x-b3-traceid')), only(getter.get(carrier, 'x-b3-spanid'))];
+    const sampled = only(getter.get(carrier, 'x-b3-sampled'));
+    const isDebug = only(getter.get(carrier, 'x-b3-flags')) === '1';
+    if (traceId === undefined && spanId === undefined) {
+      // The debug flag implies a decision, which is not sent along.
+      if (isDebug || sampled === '1' || sampled === 'true') return wish(ctx, true);
+      return sampled === '0' || sampled === 'false' ? wish(ctx, false) : ctx;
+    }
+    if (!matches(traceId, TRACE_ID) || !matches(spanId, SPAN_ID)) return ctx;
+    const found = this.propagator.extract(ctx, carrier, getter);
+    return found !== ctx && sampled === undefined && !isDebug ? defer(found) : found;
+  }
 }
 
-/** OpenTelemetry's search is not anchored, pads ids of any length and takes the first of several headers. */
-function matches(header: unknown, shape: RegExp): boolean {
-  const value: unknown = Array.isArray(header) && header.length === 1 ? header[0] : header;
+/** OpenTelemetry takes the first of several headers; here several break the rule. */
+function only(header: unknown): unknown {
+  return Array.isArray(header) && header.length === 1 ? header[0] : header;
+}
+
+/** OpenTelemetry's search is not anchored, and pads ids of any length. */
+function matches(value: unknown, shape: RegExp): boolean {
   return typeof value === 'string' && value.length <= 68 && shape.test(value);
 }

@@ -9,6 +9,7 @@ import {
   TraceFlags,
 } from '@opentelemetry/api';
 import { isRandomTrace, RANDOM, withRandomFlag } from './random-flag.js';
+import { isDeferred } from './sampling-wish.js';
 import { parseTraceParent } from './trace-parent.js';
 import { parseTraceState } from './trace-state.js';
 
@@ -22,7 +23,8 @@ export class StrictTraceContextPropagator implements TextMapPropagator {
 
   inject(ctx: Context, carrier: unknown, setter: TextMapSetter): void {
     const span = trace.getSpanContext(ctx);
-    if (span === undefined || !isSpanContextValid(span)) return;
+    // W3C has no word for a decision that is left to the receiver; "not sampled" would take it away.
+    if (span === undefined || !isSpanContextValid(span) || isDeferred(span)) return;
     const random = isRandomTrace(ctx, span, this.ownTracesAreRandom) ? RANDOM : 0;
     setter.set(carrier, TRACE_PARENT, `00-${span.traceId}-${span.spanId}-0${(span.traceFlags & TraceFlags.SAMPLED) | random}`);
     const state = span.traceState?.serialize();

@@ -97,9 +97,10 @@ export class TraceRecorder {
     );
   }
 
-  /** Forgets the spans recorded so far; waits go on. */
+  /** Forgets the spans recorded so far, and that others have started; waits go on. */
   clear(): void {
     this.recorded = new Map();
+    this.open.clear();
     this.starts.clear();
   }
 

@@ -1,13 +1,14 @@
 /**
  * Installs the packed library into small applications, runs each kind on every Nest and Node it is for, and prints the table.
  *
- * npm run test:consumers -- [--each-kind-once] [--kind <name>] [--nest 11|12] [--node 20|22|24] [--dir <folder to use again>] [--jobs <n>]
+ * npm run test:consumers -- [--each-kind-once] [--kind <name>] [--nest 11|12|11.1.4] [--node 20|22|24] [--dir <folder to use again>] [--jobs <n>]
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureFootprint } from './footprint.js';
-import { KINDS, layOut, NEST } from './kinds.js';
+import { KINDS, layOut, sharedPackages } from './kinds.js';
+import { NEIGHBOURS } from './neighbours.js';
 import { add, inTurns, install, installNodes, NODE_MAJORS, openWorkbench, pack, table } from './workbench.js';
 
 const { values: options } = parseArgs({
@@ -21,6 +22,7 @@ const { values: options } = parseArgs({
   },
 });
 
+const kinds = [...KINDS, ...NEIGHBOURS];
 const workbench = openWorkbench(options.dir);
 const rows = chooseRows();
 const majors = NODE_MAJORS.filter(major => options.node === undefined || options.node === major);
@@ -29,9 +31,10 @@ if (rows.length === 0 || majors.length === 0) throw new Error('No consumer is li
 
 const tarball = await pack(workbench);
 const nodes = await installNodes(workbench, majors);
-for (const nest of new Set(rows.map(row => row.nest))) {
-  const folder = join(workbench, `nest${nest}`);
-  await install(folder, { name: `consumers-nest${nest}`, dependencies: NEST[nest] });
+const homes = new Map(rows.map(row => [homeOf(row), row.kind.packages?.(row.nest) ?? sharedPackages(row.nest)]));
+for (const [home, dependencies] of homes) {
+  const folder = join(workbench, home);
+  await install(folder, { name: `consumers-${home}`, dependencies });
   await add(folder, tarball);
 }
 await inTurns(
@@ -49,15 +52,25 @@ process.exitCode = failures.length === 0 ? 0 : 1;
 
 /** A row is one kind on one Nest. */
 function chooseRows() {
-  const all = KINDS.flatMap(kind => kind.nests.map(nest => ({ kind, nest, cells: [] })))
+  const all = kinds
+    .flatMap(kind => kind.nests.map(nest => ({ kind, nest, cells: [] })))
     .filter(row => options.kind === undefined || row.kind.name.includes(options.kind))
     .filter(row => options.nest === undefined || row.nest === options.nest);
   return options['each-kind-once'] ? all.filter(row => row.kind.ci === row.nest) : all;
 }
 
+/** The folder that has the packages of a row. */
+function homeOf({ kind, nest }) {
+  return kind.packages === undefined ? `nest${nest}` : `nest${nest}-${slugOf(kind)}`;
+}
+
+function slugOf({ name }) {
+  return name.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase();
+}
+
 async function runRow(row) {
   const { kind, nest } = row;
-  const folder = join(workbench, `nest${nest}`, kind.name.replaceAll(/[^a-z]+/gi, '-').concat(`-${KINDS.indexOf(kind)}`));
+  const folder = join(workbench, homeOf(row), `${slugOf(kind)}-${kinds.indexOf(kind)}`);
   const label = `${kind.name}, Nest ${nest}`;
   rmSync(folder, { recursive: true, force: true });
   layOut(kind, folder);

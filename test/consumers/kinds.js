@@ -6,35 +6,37 @@ import { run, write } from './workbench.js';
 
 const SOURCES = fileURLToPath(new URL('app', import.meta.url));
 
-const OTEL = { '@opentelemetry/api': '1.9.1' };
+const COMPILER = { '@types/jest': '30.0.0', '@types/node': '22.20.5', typescript: '6.0.3' };
 const TOOLS = {
   '@swc/core': '1.16.22',
   '@swc/jest': '0.2.39',
-  '@types/jest': '30.0.0',
-  '@types/node': '22.20.5',
   esbuild: '0.28.2',
   jest: '30.5.2',
   'ts-jest': '29.4.15',
-  typescript: '6.0.3',
   'unplugin-swc': '2.0.0',
   vitest: '4.1.12',
   webpack: '5.112.2',
 };
 
 /** What an application on each Nest major installs; the tarball comes on top. */
-export const NEST = {
-  11: nest({ common: '11.2.10', core: '11.2.10', 'platform-express': '11.2.10', testing: '11.2.6', axios: '4.0.1' }),
-  12: nest({ common: '12.5.1', core: '12.5.1', 'platform-express': '12.5.1', testing: '12.1.1', axios: '12.0.1' }),
+export const APPLICATION = {
+  11: application({ common: '11.2.10', core: '11.2.10', 'platform-express': '11.2.10', testing: '11.2.6', axios: '4.0.1' }),
+  12: application({ common: '12.5.1', core: '12.5.1', 'platform-express': '12.5.1', testing: '12.1.1', axios: '12.0.1' }),
 };
 
-function nest(versions) {
-  const packages = Object.fromEntries(Object.entries(versions).map(([name, version]) => [`@nestjs/${name}`, version]));
-  return { ...packages, ...OTEL, axios: '1.21.1', 'reflect-metadata': '0.2.2', rxjs: '7.8.2', ...TOOLS };
+export function application(nest) {
+  const packages = Object.fromEntries(Object.entries(nest).map(([name, version]) => [`@nestjs/${name}`, version]));
+  return { ...packages, '@opentelemetry/api': '1.9.1', axios: '1.21.1', 'reflect-metadata': '0.2.2', rxjs: '7.8.2', ...COMPILER };
+}
+
+/** What a kind installs that does not name its `packages`: kinds on the same Nest share one folder. */
+export function sharedPackages(nest) {
+  return { ...APPLICATION[nest], ...TOOLS };
 }
 
 /**
  * Each kind: `name`; the Nest majors and Node majors it is for; the Nest of its row in CI; `files(folder)` writes what is special about it; `prepare` runs once on the
- * Node at hand; `run` once a Node, and fails or prints `proof`.
+ * Node at hand; `run` once a Node, and fails or prints `proof`. With `packages(nest)` it has a folder of packages to itself.
  */
 export const KINDS = [
   compiledApplication('app, require', 'commonjs', '11'),
@@ -127,7 +129,7 @@ export const KINDS = [
 ];
 
 /** An application compiled with tsc, types included, and started as a process. */
-function compiledApplication(name, type, ci) {
+export function compiledApplication(name, type, ci) {
   return {
     name,
     nests: ['11', '12'],
@@ -187,7 +189,7 @@ export function layOut(kind, folder) {
   kind.files?.(folder);
 }
 
-function compile(folder) {
+export function compile(folder) {
   return run(process.execPath, [bin('typescript/bin/tsc'), '-p', 'tsconfig.json'], { cwd: folder });
 }
 

@@ -46,7 +46,16 @@ async function copyWithNest(nest) {
     return [dependency, others[dependency] ?? (dependency.startsWith('@nestjs/') ? version : own)];
   });
   await install(folder, { ...manifest, devDependencies: Object.fromEntries(development) });
-  for (const part of ['lib', 'test', 'sample', 'jest.config.js', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.cjs.json']) {
+  for (const part of [
+    'lib',
+    'test',
+    'sample',
+    'jest.config.js',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'tsconfig.cjs.json',
+    '.ci/build.js',
+  ]) {
     rmSync(join(folder, part), { recursive: true, force: true });
     cpSync(join(root, part), join(folder, part), { recursive: true });
   }

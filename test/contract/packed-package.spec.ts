@@ -7,6 +7,7 @@ import ts from 'typescript';
 import { manifest, type PackedPackage, packagesUsersHave, packPackage } from './packed-package.js';
 
 const ENTRIES = Object.keys(manifest.exports).filter(entry => entry !== './package.json');
+const ENTRY_FILES = ENTRIES.map(entry => join(entry, 'index.js')).sort();
 const NAMES = ENTRIES.map(entry => join(manifest.name, entry));
 
 describe('The packed package', () => {
@@ -35,7 +36,14 @@ describe('The packed package', () => {
     expect(outside.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']);
     expect(files().filter(file => /\.(spec|test)\.|tsbuildinfo/.test(file))).toEqual([]);
     const builtInto = (build: string) => files(join(packed.folder, 'dist', build)).map(file => file.slice(`dist/${build}/`.length));
-    expect(builtInto('cjs').filter(file => file !== 'package.json')).toEqual(builtInto('esm'));
+    const declarations = (build: string) => builtInto(build).filter(file => file.endsWith('.d.ts'));
+    expect(declarations('cjs')).toEqual(declarations('esm'));
+    // What is imported is one file each, and a few that they share.
+    expect(
+      builtInto('esm')
+        .filter(file => file.endsWith('.js') && !file.startsWith('chunk-'))
+        .sort(),
+    ).toEqual(ENTRY_FILES);
   });
 
   it('has entry points and nothing else to import', () => {

@@ -10,6 +10,7 @@ const SOURCES = [
   'tsconfig.json',
   'tsconfig.build.json',
   'tsconfig.cjs.json',
+  '.ci/build.js',
   'lib',
   'README.md',
   'LICENSE',

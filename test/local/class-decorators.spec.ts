@@ -7,12 +7,10 @@ import { hasSpanAttributes, recordSpanAttributes, SpanAttribute } from '../../li
 import { Traceable } from '../../lib/local/traceable.decorator.js';
 import { Tracer } from '../../lib/local/tracer.js';
 import { wrapMethod } from '../../lib/local/wrap-method.js';
-import { TestApplication } from '../application.js';
+import { applicationOfSpec } from './application-of-spec.js';
 
-const app = new TestApplication();
+const app = applicationOfSpec();
 const tracer = new Tracer(app);
-afterEach(() => expect(app.reset()).toEqual([]));
-afterAll(() => app.close());
 
 /** A decorator of somebody else that replaces the method and copies nothing. */
 function Cached(): MethodDecorator {

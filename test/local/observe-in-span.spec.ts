@@ -2,11 +2,9 @@
 import { context, SpanStatusCode, trace } from '@opentelemetry/api';
 import { lastValueFrom, NEVER, Observable, throwError } from 'rxjs';
 import { observeInSpan } from '../../lib/local/observe-in-span.js';
-import { TestApplication } from '../application.js';
+import { applicationOfSpec } from './application-of-spec.js';
 
-const app = new TestApplication();
-afterEach(() => expect(app.reset()).toEqual([]));
-afterAll(() => app.close());
+const app = applicationOfSpec();
 
 function observe<T>(call: () => Observable<T>): Observable<T> {
   const span = app.tracer.startSpan('message');

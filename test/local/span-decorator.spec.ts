@@ -153,6 +153,21 @@ describe('the name of a @Span()', () => {
   });
 });
 
+describe('a @Span() whose name is empty', () => {
+  it('has the default one', () => {
+    class Nameless {
+      @Span('') first() {}
+      @Span({ name: '' }) second() {}
+      @Span(() => '') third() {}
+    }
+    const nameless = new Nameless();
+    nameless.first();
+    nameless.second();
+    nameless.third();
+    expect(app.names).toEqual(['Nameless.first', 'Nameless.second', 'Nameless.third']);
+  });
+});
+
 describe('the options of @Span()', () => {
   it('record fixed attributes, attributes of the arguments and of the result', async () => {
     orders.withAttributes();

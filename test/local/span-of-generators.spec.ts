@@ -3,12 +3,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { SpanStatusCode, trace } from '@opentelemetry/api';
 import { Span } from '../../lib/local/span.decorator.js';
 import { Tracer } from '../../lib/local/tracer.js';
-import { TestApplication } from '../application.js';
+import { applicationOfSpec } from './application-of-spec.js';
 
-const app = new TestApplication();
+const app = applicationOfSpec();
 const tracer = new Tracer(app);
-afterEach(() => expect(app.reset()).toEqual([]));
-afterAll(() => app.close());
 
 const event = (name: string): unknown => trace.getActiveSpan()?.addEvent(name);
 

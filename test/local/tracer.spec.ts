@@ -69,6 +69,14 @@ describe('Tracer.span()', () => {
     expect(root.links[0]!.context.spanId).toBe(app.span('outer').spanContext().spanId);
   });
 
+  it('starts the span when it is told to', () => {
+    for (const root of [false, true]) tracer.span('earlier', { startTime: new Date(1_700_000_000_000), root }, () => {});
+    expect(app.spans.map(({ startTime }) => startTime)).toEqual([
+      [1_700_000_000, 0],
+      [1_700_000_000, 0],
+    ]);
+  });
+
   it('lets the function end the span itself', () => {
     tracer.span('early', span => span.end());
     expect(app.names).toEqual(['early']);

@@ -16,7 +16,7 @@ export class Workbench {
   readonly folder = mkdtempSync(join(tmpdir(), 'sample-'));
 
   constructor() {
-    for (const entry of ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.cjs.json', 'lib', 'sample']) {
+    for (const entry of ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.cjs.json', '.ci/build.js', 'lib', 'sample']) {
       cpSync(join(process.cwd(), entry), join(this.folder, entry), { recursive: true, filter: path => !path.endsWith('sample/dist') });
     }
     symlinkSync(join(process.cwd(), 'node_modules'), join(this.folder, 'node_modules'), 'dir');

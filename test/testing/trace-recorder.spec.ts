@@ -157,6 +157,16 @@ describe('A TraceRecorder that sees spans start', () => {
     await expect(recorder.waitForTrace()).resolves.toHaveLength(2);
   });
 
+  it('forgets on clear() what has started, too: a trace is not held up by spans that an earlier test left open', async () => {
+    const { recorder, tracer } = setUp('span processor');
+    const root = start(tracer, 'POST /orders');
+    start(tracer, 'abandoned', root);
+    recorder.clear();
+    await expect(recorder.waitForSpan('any', { timeoutMs: 1 })).rejects.not.toThrow('abandoned');
+    root.end();
+    await expect(recorder.waitForTrace()).resolves.toHaveLength(1);
+  });
+
   it('records what an exporter would get: no span that is not sampled', async () => {
     const recorder = new TraceRecorder();
     const sampler = { shouldSample: () => ({ decision: SamplingDecision.RECORD }), toString: () => 'record only' };

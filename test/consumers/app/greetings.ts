@@ -51,6 +51,7 @@ export class GreetingController {
   imports: [TracingModule.forRoot({ serviceName: 'greetings', exporter: recorder }), HttpModule],
   controllers: [GreetingController],
   providers: [GreetingService],
+  exports: [GreetingService],
 })
 export class AppModule {}
 

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+/**
+ * Builds `dist/`: declarations and CommonJS by the compiler; the ES modules that Node loads joined to one file an entry point and what these
+ * share, because opening eighty small modules costs an application more at its start than everything they do.
+ */
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const typescript = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+const compile = project => execFileSync(process.execPath, [typescript, '-p', project], { stdio: 'inherit' });
+
+const { bin, exports } = JSON.parse(readFileSync('package.json', 'utf8'));
+const imported = Object.values(exports).flatMap(conditions => (conditions.import ? [conditions.import.default] : []));
+
+rmSync('dist', { recursive: true, force: true });
+compile('tsconfig.cjs.json');
+writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n');
+
+// Metadata of decorators is known to the compiler alone, so what is joined is its output.
+compile('tsconfig.build.json');
+const { outputFiles } = await build({
+  entryPoints: [...imported, ...Object.values(bin)],
+  outbase: 'dist/esm',
+  outdir: 'dist/esm',
+  bundle: true,
+  splitting: true,
+  write: false,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  packages: 'external',
+  chunkNames: 'chunk-[hash]',
+});
+for (const file of readdirSync('dist/esm', { recursive: true })) if (file.endsWith('.js')) rmSync(join('dist/esm', file));
+for (const { path, contents } of outputFiles) writeFileSync(path, contents);
