@@ -69,6 +69,16 @@ export function statusName(code: number): SpanStatusName {
   return STATUSES[code] ?? 'unset';
 }
 
+/** The number of a kind in OpenTelemetry's `SpanKind`. @internal */
+export function kindNumber(kind: SpanKindName): number {
+  return KINDS.indexOf(kind);
+}
+
+/** The number of a status in OpenTelemetry's `SpanStatusCode`. @internal */
+export function statusNumber(status: SpanStatusName): number {
+  return STATUSES.indexOf(status);
+}
+
 /** Takes a span of an SDK into the model. @internal */
 export function toTraceSpan(span: FinishedSpan): TraceSpan {
   const { traceId, spanId } = span.spanContext();
