@@ -69,12 +69,12 @@ export function statusName(code: number): SpanStatusName {
   return STATUSES[code] ?? 'unset';
 }
 
-/** The number of a kind in OpenTelemetry's `SpanKind`. @internal */
+/** The numeric `SpanKind` of a name. @internal */
 export function kindNumber(kind: SpanKindName): number {
   return KINDS.indexOf(kind);
 }
 
-/** The number of a status in OpenTelemetry's `SpanStatusCode`. @internal */
+/** The numeric `SpanStatusCode` of a name. @internal */
 export function statusNumber(status: SpanStatusName): number {
   return STATUSES.indexOf(status);
 }

@@ -88,7 +88,12 @@ export type WireSpan = readonly [
 
 /** Who calls whom, over all stored traces. @internal */
 export interface WireServiceMap {
-  readonly services: readonly { readonly name: string; readonly spanCount: number; readonly errorCount: number; readonly traceCount: number }[];
+  readonly services: readonly {
+    readonly name: string;
+    readonly spanCount: number;
+    readonly errorCount: number;
+    readonly traceCount: number;
+  }[];
   /** A span of `from` is the parent of a span of `to`. */
   readonly calls: readonly {
     readonly from: string;
