@@ -58,7 +58,7 @@ function Comparison({ a, b }: { readonly a: LoadedTrace; readonly b: LoadedTrace
         }
         row={index => {
           const path = paths[index];
-          return path && <PathRow key={index} index={index} path={path} most={most} />;
+          return path && <PathRow key={index} index={index} path={path} isOther={path.service !== paths[path.parent]?.service} most={most} />;
         }}
       />
     </main>
@@ -76,11 +76,11 @@ function Side({ name, trace: { forest } }: { readonly name: string; readonly tra
   );
 }
 
-function PathRow({ index, path, most }: { readonly index: number; readonly path: CallPath; readonly most: number }): JSX.Element {
+function PathRow({ index, path, isOther, most }: { readonly index: number; readonly path: CallPath; readonly isOther: boolean; readonly most: number }): JSX.Element {
   const { service, name, depth, sides } = path;
   const [countA, countB] = [sides[0]?.count ?? 0, sides[1]?.count ?? 0];
   const by = difference(path);
-  const share = Math.abs(by) / most / 2;
+  const share = (Math.abs(by) / most) * 0.6;
   const verdict = countA === 0 ? 'only in B' : countB === 0 ? 'only in A' : signed(by);
   return (
     <div
@@ -94,13 +94,13 @@ function PathRow({ index, path, most }: { readonly index: number; readonly path:
       <span role="gridcell" class="tree" title={line(name)}>
         <i class="twisty none" />
         <span class="name">{line(name) || '(no name)'}</span>
-        <b>{line(service, 60)}</b>
+        {isOther && <b>{line(service, 60)}</b>}
       </span>
       <Sum path={path} side={0} />
       <Sum path={path} side={1} />
       <span role="gridcell" class={`delta ${by > 0 ? 'slower' : by < 0 ? 'faster' : ''}`}>
-        <i style={{ left: percent(by < 0 ? 0.5 - share : 0.5), width: percent(share) }} />
-        <span>{verdict}</span>
+        {verdict}
+        <i style={{ width: percent(share) }} />
       </span>
     </div>
   );

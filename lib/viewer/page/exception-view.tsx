@@ -1,6 +1,6 @@
 /** Why a span failed: type, message, and the stack with the user's own frames in sight. */
 import type { JSX } from 'preact';
-import { exceptionIn } from '../../conventions/reading.js';
+import { answer, exceptionIn } from '../../conventions/reading.js';
 import { failureOf, isUserFrame } from '../model/failure.js';
 import type { TraceSpan } from '../model/trace-span.js';
 import { copy } from './badges.js';
@@ -12,7 +12,8 @@ export function ExceptionView({ span }: { readonly span: TraceSpan }): JSX.Eleme
   if (exceptions.length === 0 && !failure) return null;
   if (exceptions.length === 0) {
     const reason = [failure?.type, failure?.message].filter(Boolean).join(': ');
-    return reason === '' ? null : <p class="exception">{block(reason)}</p>;
+    // The heading says what was answered.
+    return reason === '' || reason === answer(span.attributes) ? null : <p class="exception">{block(reason)}</p>;
   }
   return (
     <>

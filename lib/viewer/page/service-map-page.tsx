@@ -103,7 +103,8 @@ function between(from: Spot, to: Spot): Spot & { readonly path: string } {
   if (to.x > from.x) {
     const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + half, to.x - 3, to.y + half];
     const middle = (x1 + x2) / 2;
-    return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`, x: middle, y: (y1 + y2) / 2 };
+    // The text stands in front of who is called, where lines from one caller have parted.
+    return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`, x: x2 - GAP.x / 3, y: y2 };
   }
   const [x1, x2, y] = [from.x + BOX.width / 2, to.x + BOX.width / 2 - 12, Math.max(from.y, to.y) + BOX.height];
   return { path: `M${x1} ${from.y + BOX.height}C${x1} ${y + 44} ${x2} ${y + 44} ${x2} ${to.y + BOX.height + 3}`, x: (x1 + x2) / 2, y: y + 32 };
@@ -123,14 +124,15 @@ function place({ services, calls }: WireServiceMap): Map<string, Spot> {
     }
     if (isSettled) break;
   }
-  const filled = new Map<number, number>();
+  const columns = Map.groupBy(services, ({ name }) => column.get(name) ?? 0);
+  const tallest = Math.max(...[...columns.values()].map(({ length }) => length));
   return new Map(
-    services.map(({ name }) => {
-      const x = column.get(name) ?? 0;
-      const y = filled.get(x) ?? 0;
-      filled.set(x, y + 1);
-      return [name, { x: MARGIN + x * (BOX.width + GAP.x), y: MARGIN + y * (BOX.height + GAP.y) }];
-    }),
+    [...columns].flatMap(([x, members]) =>
+      members.map(({ name }, y): [string, Spot] => {
+        const top = y + (tallest - members.length) / 2;
+        return [name, { x: MARGIN + x * (BOX.width + GAP.x), y: MARGIN + top * (BOX.height + GAP.y) }];
+      }),
+    ),
   );
 }
 

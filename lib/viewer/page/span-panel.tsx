@@ -2,11 +2,12 @@
 import type { Attributes } from '@opentelemetry/api';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { exceptionIn } from '../../conventions/reading.js';
 import { formatDuration } from '../model/duration.js';
 import { writeOtlp } from '../model/otlp-json.js';
+import { ERROR } from '../model/span-columns.js';
 import { kindName, type TraceSpan } from '../model/trace-span.js';
 import { copy, Outcome, Service } from './badges.js';
-import { ERROR } from '../model/span-columns.js';
 import { ExceptionView } from './exception-view.js';
 import { addressOf } from './place.js';
 import { block, line } from './plain-text.js';
@@ -75,7 +76,7 @@ function Details({ trace, details, span }: { readonly trace: LoadedTrace; readon
                 <p>
                   <b>{line(event.name)}</b> <span>{eventTime(event.time, details, forest.offsetNs[span] ?? 0)}</span>
                 </p>
-                <Pairs attributes={event.attributes ?? {}} />
+                {exceptionIn(event) === undefined && <Pairs attributes={event.attributes ?? {}} />}
               </li>
             ))}
           </ol>

@@ -50,6 +50,9 @@ export function TraceHeading({ source, trace }: { readonly source: TraceSource; 
             <Service name={service} /> {number(spanCount)} <small>{formatDuration(Math.round(selfNs))}</small>
           </button>
         ))}
+        <small class="key">
+          <i class="full" /> critical path <i /> waiting, or aside
+        </small>
         {services.length > 12 && <small>+{services.length - 12}</small>}
       </div>
       {droppedSpans > 0 && <p class="note">{plural(droppedSpans, 'span')} beyond the limit of one trace are not here.</p>}

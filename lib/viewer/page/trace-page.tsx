@@ -101,11 +101,11 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
           ))}
         </div>
         <SearchField field={field} value={find} count={found?.spans.length} place={found ? found.spans.indexOf(activeSpan) + 1 : 0} />
-        <button aria-pressed={only === '1'} onClick={() => amend({ only: only === '1' ? '' : '1' })} title="Hide rows that do not match (o)">
-          Only matches
-        </button>
         {tab === '' && (
           <>
+            <button aria-pressed={only === '1'} onClick={() => amend({ only: only === '1' ? '' : '1' })} title="Hide rows that do not match (o)">
+              Only matches
+            </button>
             <button aria-pressed={query.fold !== '0'} onClick={() => amend({ fold: query.fold === '0' ? '' : '0' })} title="Alike siblings in one row (f)">
               Fold
             </button>

@@ -93,6 +93,7 @@ function SpanRow(props: SpanRowProps): JSX.Element {
   const service = forest.texts[forest.service[span] ?? 0] ?? '';
   const name = line(forest.texts[forest.name[span] ?? 0] ?? '') || '(no name)';
   const above = forest.parent[span] ?? -1;
+  const peer = forest.texts[forest.peer[span] ?? -1];
   const hasChildren = (forest.end[span] ?? 0) > span + 1;
   const isError = forest.status[span] === ERROR;
   const bar = barStyle(forest, path, row, shown);
@@ -114,6 +115,7 @@ function SpanRow(props: SpanRowProps): JSX.Element {
         <i class={hasChildren ? (isCollapsed ? 'twisty shut' : 'twisty') : 'twisty none'} onClick={event => hasChildren && (event.stopPropagation(), view.toggle(span))} />
         {(above === -1 || forest.service[above] !== forest.service[span]) && <b>{line(service, 60)}</b>}
         <span class="name">{name}</span>
+        {peer !== undefined && !name.includes(peer) && <small>{line(peer, 60)}</small>}
         <Outcome answer={forest.answer[span]} isError={isError} />
         {members && (
           <button class="times" tabIndex={-1} title="Alike spans in one row: unfold" onClick={event => (event.stopPropagation(), view.toggleFold(span))}>
