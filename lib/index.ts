@@ -12,6 +12,7 @@ export type {
   PropagatorName,
   TracingOptions,
 } from './tracing.options.js';
+export type { ViewerOptions } from './viewer/viewer-options.js';
 export { CurrentSpan } from './local/current-span.decorator.js';
 export { NoSpan } from './local/no-span.decorator.js';
 export { type FixedSpanOptions, Span, type SpanDecorator, type SpanOptions } from './local/span.decorator.js';

@@ -59,6 +59,10 @@ export class RunningApplication implements TracingApplication {
     return this.inCharge === module;
   }
 
+  get traceUrlPrefix(): string | undefined {
+    return this.pipeline?.traceUrlPrefix;
+  }
+
   unsampledSpan(parent: Context): Span | undefined {
     return this.pipeline?.unsampledSpan(parent);
   }

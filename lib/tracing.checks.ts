@@ -36,6 +36,12 @@ export function number(path: string, value: unknown, min: number, max: number): 
   return typeof value === 'number' && value >= min && value <= max ? value : refuse(path, value, `a number from ${min} to ${max}`);
 }
 
+/** A ratio from 0 to 1, or an object with `methods`. @internal */
+export function ratioOr<T>(path: string, value: number | T, methods: readonly string[], expected: string): number | T {
+  if (typeof value === 'number') return number(path, value, 0, 1);
+  return hasMethods(value, methods) ? value : refuse(path, value, `a ratio from 0 to 1, or ${expected}`);
+}
+
 /** A function, or nothing. @internal */
 export function callback<T>(path: string, value: T): T {
   return value === undefined || typeof value === 'function' ? value : refuse(path, value, 'a function');

@@ -69,6 +69,17 @@ export const messages = {
     `${decorator} stands on ${placeOf(target, name)}, which is not a method; put it on a method and compile with "experimentalDecorators".`,
   notAMethodParameter: (className: string, key: string) =>
     `@SpanAttribute("${key}") stands on a parameter of the constructor of ${className}; put it on a parameter of a method.`,
+  viewerHosted: (url: string) => `Traces are shown at ${url}, by this process.`,
+  viewerJoined: (url: string) => `Traces are shown at ${url}.`,
+  viewerOffInProduction: () =>
+    'The option "viewer" is set, but NODE_ENV is "production"; the viewer, made for development, stays off. Set "viewer: { inProduction: true }" to have it nevertheless.',
+  viewerPortTaken: (port: number) =>
+    `Port "${port}" belongs to another program, so traces are not shown. Stop that program, or give the viewer of all services another port: "viewer: { port }".`,
+  viewerNotListening: (port: number) =>
+    `The viewer cannot listen on port "${port}", so traces are not shown. Give it another one: "viewer: { port }".`,
+  viewerRejected: (url: string) => `The viewer at ${url} refused spans; they are not shown. Look whether it is of another version.`,
+  viewerLostSpans: (kept: number) =>
+    `More than ${kept} spans wait for a viewer; the oldest are not shown. Look at what keeps the process that hosts it.`,
   spanOption: (option: string, method: string) => `@Span ${option} of ${method}`,
 };
 

@@ -8,17 +8,17 @@ import {
   attributes,
   callback,
   flag,
-  hasMethods,
   headerName,
   headerNames,
   instance,
   list,
   number,
   objectOf,
-  refuse,
+  ratioOr,
   rules,
   text,
 } from './tracing.checks.js';
+import { type ResolvedViewerOptions, resolveViewer, type ViewerOptions } from './viewer/viewer-options.js';
 import { readFlag, readList } from './tracing.environment.js';
 
 export type { ExporterName } from './pipeline/exporter-choice.js';
@@ -128,6 +128,8 @@ export interface TracingOptions {
   readonly outbound?: OutboundOptions;
   /** Whether lines of Nest's ConsoleLogger carry `trace_id` and `span_id` inside a span. @default false */
   readonly logs?: boolean;
+  /** Whether traces are shown in the browser, those of other local services included; see {@link ViewerOptions}. @default false */
+  readonly viewer?: boolean | ViewerOptions;
   /** How long `app.close()` waits for spans to be delivered. @default 5000 */
   readonly shutdownTimeoutMs?: number;
 }
@@ -184,6 +186,8 @@ export interface ResolvedTracingOptions {
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
   readonly logs: boolean;
+  /** `undefined` without viewer. */
+  readonly viewer: ResolvedViewerOptions | undefined;
   readonly shutdownTimeoutMs: number;
 }
 
@@ -200,9 +204,10 @@ const OPTIONS = [
   'inbound',
   'outbound',
   'logs',
+  'viewer',
   'shutdownTimeoutMs',
 ] as const satisfies readonly (keyof TracingOptions)[];
-const OF_THE_PIPELINE = ['serviceName', 'serviceVersion', 'resource', 'exporter', 'spanProcessors', 'sampler'] as const;
+const OF_THE_PIPELINE = ['serviceName', 'serviceVersion', 'resource', 'exporter', 'spanProcessors', 'sampler', 'viewer'] as const;
 const INBOUND = [
   'ignore',
   'trust',
@@ -237,14 +242,15 @@ export function resolveOptions(given: TracingOptions = {}, env: NodeJS.ProcessEn
     spanProcessors: list('spanProcessors', options.spanProcessors, 'span processors', (path, item) =>
       instance(path, item as SpanProcessor, ['onStart', 'onEnd', 'forceFlush', 'shutdown']),
     ),
-    sampler: options.sampler === undefined ? undefined : sampler(options.sampler),
+    sampler: options.sampler === undefined ? undefined : ratioOr('sampler', options.sampler, ['shouldSample'], 'a Sampler'),
     propagators: choosePropagators(options.propagators, env),
     propagatorsInCode: options.propagators !== undefined,
-    pipelineOptionsInCode: OF_THE_PIPELINE.filter(name => options[name] !== undefined),
+    pipelineOptionsInCode: OF_THE_PIPELINE.filter(name => options[name] !== undefined && options[name] !== false),
     tracerProvider: options.tracerProvider === undefined ? undefined : instance('tracerProvider', options.tracerProvider, ['getTracer']),
     inbound: resolveInbound(options.inbound, env),
     outbound: resolveOutbound(options.outbound, env),
     logs: flag('logs', options.logs, false),
+    viewer: resolveViewer(options.viewer, env),
     shutdownTimeoutMs: number('shutdownTimeoutMs', options.shutdownTimeoutMs ?? 5000, 0, 2 ** 31 - 1),
   };
 }
@@ -291,9 +297,4 @@ function headersAndQuery(side: string, given: InboundOptions | OutboundOptions, 
     // Case counts in methods: the variable replaces the list as it is.
     knownMethods: new Set(readList(env, 'OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS') ?? KNOWN_METHODS),
   };
-}
-
-function sampler(value: number | Sampler): number | Sampler {
-  if (typeof value === 'number') return number('sampler', value, 0, 1);
-  return hasMethods(value, ['shouldSample']) ? value : refuse('sampler', value, 'a ratio from 0 to 1, or a Sampler');
 }

@@ -34,6 +34,7 @@ export interface ApplicationSetup {
   readonly sampler?: Sampler;
   readonly isEnabled?: boolean;
   readonly logs?: boolean;
+  readonly traceUrlPrefix?: string;
   readonly inbound?: Partial<ResolvedInboundOptions>;
   readonly outbound?: Partial<ResolvedOutboundOptions>;
   readonly propagator?: TextMapPropagator;
@@ -47,6 +48,7 @@ export class TestApplication implements TracingApplication {
   readonly propagator;
   readonly isEnabled;
   readonly logs;
+  readonly traceUrlPrefix;
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
   private readonly exporter = new InMemorySpanExporter();
@@ -70,6 +72,7 @@ export class TestApplication implements TracingApplication {
       setup.propagator ?? new CompositePropagator({ propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()] });
     this.isEnabled = setup.isEnabled ?? true;
     this.logs = setup.logs ?? false;
+    this.traceUrlPrefix = setup.traceUrlPrefix;
     this.inbound = { ...inboundDefaults, ...setup.inbound };
     this.outbound = { ...outboundDefaults, ...setup.outbound };
     this.foreseen = setup.unsampledSpan;

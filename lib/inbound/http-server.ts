@@ -8,7 +8,14 @@ import { isSuppressed, type TracingApplication, workIn, withWork } from '../loca
 import { messages } from '../tracing.messages.js';
 import { DeclaredRoutes, type Route } from './declared-routes.js';
 import { requestHeaderAttributes } from '../conventions/http-server.js';
-import { type Entrance, type IncomingMessage, openServerRequest, type OutgoingMessage, ServerRequest } from './server-request.js';
+import {
+  type Entrance,
+  type IncomingMessage,
+  nameTrace,
+  openServerRequest,
+  type OutgoingMessage,
+  ServerRequest,
+} from './server-request.js';
 import type { InboundRequest } from '../tracing.options.js';
 
 type RequestHook = (request: unknown, response: unknown, done: (error?: unknown) => void) => unknown;
@@ -135,9 +142,9 @@ export class HttpServerTracing implements Entrance {
   private enterForeign(span: Span, active: Context, request: IncomingMessage, response: OutgoingMessage, done: () => unknown): unknown {
     const { application } = this;
     if (this.isIgnored(request)) return context.with(withWork(active, { application, relay: active }), done);
-    const { captureRequestHeaders, responseHeader } = application.inbound;
+    const { captureRequestHeaders } = application.inbound;
     if (captureRequestHeaders.length > 0) span.setAttributes(requestHeaderAttributes(request, captureRequestHeaders));
-    if (responseHeader !== undefined) response.setHeader(responseHeader, span.spanContext().traceId);
+    nameTrace(application, span, response);
     const serverRequest = new ServerRequest(application, span, active, request, response, 'foreign', this);
     response.on('finish', () => serverRequest.close(true));
     return context.with(withWork(active, serverRequest), done);

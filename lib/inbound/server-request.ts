@@ -1,5 +1,5 @@
 /** One HTTP request from its arrival to the close of its response: opens its SERVER span, completes it as things become known, ends it once. */
-import { type Attributes, type Context, type Link, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { type Attributes, type Context, type Link, type Span, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
 import { codeAttributes } from '../conventions/code.js';
 import { errorType, exceptionMessage, recordExceptionAt } from '../conventions/failure.js';
 import {
@@ -45,6 +45,8 @@ type HeaderValue = number | string | readonly string[] | undefined;
 /** Where a request's span comes from: opened here, or opened by another instrumentation and completed here. */
 type Ownership = 'own' | 'foreign';
 
+/** Set while there is a viewer. */
+const URL_HEADER = 'x-trace-url';
 const nothingThrown = Symbol('nothing thrown');
 
 export class ServerRequest implements Work {
@@ -125,7 +127,9 @@ export class ServerRequest implements Work {
     this.relay = this.caller;
     this.entrance.open.delete(this);
     const { responseHeader } = this.application.inbound;
-    if (responseHeader !== undefined && !this.response.headersSent) this.response.removeHeader(responseHeader);
+    if (this.response.headersSent) return;
+    if (responseHeader !== undefined) this.response.removeHeader(responseHeader);
+    this.response.removeHeader(URL_HEADER);
   }
 
   /** The response has been sent, or nobody will receive it any more. */
@@ -227,9 +231,18 @@ export function openServerRequest(
       },
       caller,
     );
-  if (inbound.responseHeader !== undefined) response.setHeader(inbound.responseHeader, span.spanContext().traceId);
+  nameTrace(application, span, response);
   const serverRequest = new ServerRequest(application, span, caller, request, response, 'own', entrance);
   return withWork(trace.setSpan(caller, span), serverRequest);
+}
+
+/** Tells the caller the id of the trace, if the options want that, and where it can be looked at, if it can. */
+export function nameTrace({ inbound, traceUrlPrefix }: TracingApplication, span: Span, response: OutgoingMessage): void {
+  if (inbound.responseHeader === undefined && traceUrlPrefix === undefined) return;
+  const { traceId, traceFlags } = span.spanContext();
+  if (inbound.responseHeader !== undefined) response.setHeader(inbound.responseHeader, traceId);
+  const isShown = traceUrlPrefix !== undefined && span.isRecording() && (traceFlags & TraceFlags.SAMPLED) !== 0;
+  if (isShown) response.setHeader(URL_HEADER, traceUrlPrefix + traceId);
 }
 
 /** The context of a request that is not traced: no span is made in it, and outgoing calls carry what the caller sent. */

@@ -13,6 +13,8 @@ export interface TracingApplication {
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
   readonly logs: boolean;
+  /** What a trace id is put behind to get a link to the trace; `undefined` where nothing shows it. */
+  readonly traceUrlPrefix: string | undefined;
   /**
    * The span to use where the sampler is known to refuse whatever is started next in `parent`: it has ids, propagates "not sampled" and
    * records nothing, so nothing need be computed for it. `undefined` where the span may record: start it on the tracer.

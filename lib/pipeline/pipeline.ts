@@ -17,6 +17,8 @@ export interface Pipeline {
   readonly adopted: boolean;
   /** The span for work in `parent` where it is known before asking that it will not be recorded; see TracingApplication. */
   unsampledSpan(parent: Context): Span | undefined;
+  /** What a trace id is put behind to get a link; `undefined` without viewer. */
+  readonly traceUrlPrefix: string | undefined;
   /** Delivers all spans that have ended, at the latest within the deadline of the options. Never rejects. */
   forceFlush(): Promise<void>;
   /** As {@link forceFlush}, and gives back what was registered. Never rejects; a second call waits for the first. */
@@ -49,6 +51,9 @@ export async function createPipeline(options: ResolvedTracingOptions, env: NodeJ
     propagator,
     adopted: false,
     unsampledSpan: parent => own.unsampledSpan(parent),
+    get traceUrlPrefix() {
+      return own.traceUrlPrefix;
+    },
     forceFlush: () => withinDeadline('The built-in provider', options.shutdownTimeoutMs, () => own.forceFlush()),
     shutdown: () => (closing ??= close()),
   };
@@ -81,6 +86,7 @@ async function adopt(
     propagator,
     adopted: true,
     unsampledSpan: () => undefined,
+    traceUrlPrefix: undefined,
     forceFlush: flush,
     shutdown: () => (closing ??= close()),
   };

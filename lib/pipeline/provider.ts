@@ -14,11 +14,14 @@ import { PooledIdGenerator } from './id-generator.js';
 import { batchLimits, spanLimits } from './limits.js';
 import { describeResource } from './resource.js';
 import { chooseSampler } from './sampler.js';
+import { ViewerDelivery } from './viewer-delivery.js';
 
 /** @internal */
 export interface OwnProvider {
   readonly provider: TracerProvider;
   unsampledSpan(parent: Context): Span | undefined;
+  /** What a trace id is put behind to get a link; `undefined` without viewer. */
+  readonly traceUrlPrefix: string | undefined;
   /** Resolves when everything that has ended is delivered or lost. */
   forceFlush(): Promise<unknown>;
   shutdown(): Promise<unknown>;
@@ -29,7 +32,9 @@ export interface OwnProvider {
 /** @internal */
 export async function buildProvider(options: ResolvedTracingOptions, env: NodeJS.ProcessEnv): Promise<OwnProvider> {
   const deliveries = await Promise.all(options.exporters.map(exporter => deliveryTo(exporter, env, options.shutdownTimeoutMs)));
+  const viewer = options.viewer === undefined ? undefined : await ViewerDelivery.to(options.viewer);
   const processors: SpanProcessor[] = [...options.spanProcessors.map(processor => new GuardedProcessor(processor)), ...deliveries];
+  if (viewer !== undefined) processors.push(viewer);
   const { sampler, rule } = chooseSampler(options.sampler, env);
   const idGenerator = new PooledIdGenerator();
   const provider = new NodeTracerProvider({
@@ -42,6 +47,9 @@ export async function buildProvider(options: ResolvedTracingOptions, env: NodeJS
   return {
     provider,
     unsampledSpan: rule === undefined ? () => undefined : foresee(rule, idGenerator),
+    get traceUrlPrefix() {
+      return viewer?.link.traceUrlPrefix;
+    },
     forceFlush: () => Promise.allSettled(processors.map(processor => processor.forceFlush())),
     shutdown: () => Promise.allSettled(processors.map(processor => processor.shutdown())),
     settleAccounts: () => {

@@ -43,13 +43,17 @@ export interface ReadSpans {
   readonly rejected: number;
 }
 
-/** Takes in a parsed request; a span that makes no sense is counted and costs the others nothing. Throws where it is no request at all. @internal */
-export function readOtlp(request: unknown): ReadSpans {
+/**
+ * Takes in a parsed request; a span that makes no sense is counted and costs the others nothing. Throws where it is no request at all.
+ * `share` may replace a resource by an older one that says the same.
+ * @internal
+ */
+export function readOtlp(request: unknown, share = (resource: Attributes): Attributes => resource): ReadSpans {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) throw new TypeError('not an ExportTraceServiceRequest');
   const spans: TraceSpan[] = [];
   let rejected = 0;
   for (const { resource, scopeSpans } of objects((request as OtlpRequest).resourceSpans)) {
-    const attributes = readAttributes(objectOr(resource).attributes);
+    const attributes = share(readAttributes(objectOr(resource).attributes));
     for (const { scope, spans: given } of objects(scopeSpans)) {
       const { name, version } = objectOr(scope);
       const readScope = { name: text(name) ?? '', ...(text(version) && { version: text(version) }) };

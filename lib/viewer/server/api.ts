@@ -1,0 +1,78 @@
+/** Answers the page's questions about stored traces, as model/wire.ts has settled them. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { VERSION } from '../../tracing.version.js';
+import { parseFilter } from '../model/filter.js';
+import { writeOtlp } from '../model/otlp-json.js';
+import type { ViewerStatus } from '../model/wire.js';
+import type { LiveUpdates } from './live-updates.js';
+import { serviceMap } from './service-map.js';
+import { listTraces } from './trace-list.js';
+import { traceRows } from './trace-rows.js';
+import type { TraceStore } from './trace-store.js';
+
+const TRACE = /^\/api\/traces\/([0-9a-f]{32})(\/otlp)?$/;
+
+/** @internal */
+export class Api {
+  /** The page asks for the trace it shows again and again. */
+  private last: { readonly traceId: string; readonly revision: number; readonly body: Buffer } | undefined;
+
+  constructor(
+    private readonly store: TraceStore,
+    private readonly live: LiveUpdates,
+  ) {}
+
+  /** False where there is no such question. */
+  answer(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): boolean {
+    const { method } = request;
+    const filter = query.get('q') ?? '';
+    if (method === 'DELETE' && path === '/api/traces') {
+      this.store.clear();
+      this.last = undefined;
+      response.writeHead(204).end();
+      return true;
+    }
+    if (method !== 'GET' && method !== 'HEAD') return false;
+    if (path === '/api/live') this.live.watch(response, filter);
+    else if (path === '/api/traces') send(request, response, json(listTraces(this.store, parseFilter(filter))));
+    else if (path === '/api/services') send(request, response, json(serviceMap(this.store.all())));
+    else if (path === '/api/status') send(request, response, json(this.status()));
+    else return this.answerTrace(request, response, path);
+    return true;
+  }
+
+  private answerTrace(request: IncomingMessage, response: ServerResponse, path: string): boolean {
+    const [, traceId, otlp] = TRACE.exec(path) ?? [];
+    const trace = traceId === undefined ? undefined : this.store.trace(traceId);
+    if (trace === undefined) return false;
+    if (otlp !== undefined) {
+      response.setHeader('content-disposition', `attachment; filename="trace-${trace.traceId}.json"`);
+      send(request, response, json(writeOtlp(trace.spans.values())));
+      return true;
+    }
+    if (this.last?.traceId !== trace.traceId || this.last.revision !== trace.revision) {
+      this.last = { traceId: trace.traceId, revision: trace.revision, body: json(traceRows(trace)) };
+    }
+    send(request, response, this.last.body);
+    return true;
+  }
+
+  private status(): ViewerStatus {
+    const { traceCount, spanCount, storedBytes, maxBytes } = this.store;
+    return { viewer: 'nestjs-tracing', version: VERSION, pid: process.pid, traceCount, spanCount, storedBytes, maxBytes };
+  }
+}
+
+function json(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+/** Not compressed: on the loopback that alone would take twice as long as sending 50,000 spans does. */
+function send(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
+  response.writeHead(200, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': body.length,
+    'cache-control': 'no-store',
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}

@@ -1,0 +1,113 @@
+/** Takes in spans in Zipkin's v2 JSON format: https://zipkin.io/zipkin-api/ */
+import type { Attributes, HrTime } from '@opentelemetry/api';
+import { type ZipkinEndpoint, zipkinPeer, zipkinResource, zipkinStatus } from '../../conventions/zipkin.js';
+import type { ReadSpans } from '../model/otlp-json.js';
+import type { SpanKindName, TraceSpan } from '../model/trace-span.js';
+import { serviceName } from '../../conventions/reading.js';
+
+/** As strangers send it: nothing is certain. */
+interface ZipkinSpan {
+  readonly traceId?: unknown;
+  readonly id?: unknown;
+  readonly parentId?: unknown;
+  readonly name?: unknown;
+  readonly kind?: unknown;
+  readonly timestamp?: unknown;
+  readonly duration?: unknown;
+  /** The callee's half of a span that both sides of a call report under one id. */
+  readonly shared?: unknown;
+  readonly localEndpoint?: ZipkinEndpoint;
+  readonly remoteEndpoint?: ZipkinEndpoint;
+  readonly annotations?: unknown;
+  readonly tags?: unknown;
+}
+
+/** The spans of a parsed request; throws where it is no list. `share` replaces a resource by one that says the same. @internal */
+export function readZipkin(request: unknown, share: (resource: Attributes) => Attributes): ReadSpans {
+  if (!Array.isArray(request)) throw new TypeError('not a list of spans');
+  const given = (request as readonly (ZipkinSpan | null)[]).filter(one => typeof one === 'object' && one !== null);
+  const shared = new Set(given.filter(one => one.shared === true).map(one => calleeKey(one, one.id)));
+  const resources = new Map<string, Attributes>();
+  const spans: TraceSpan[] = [];
+  for (const one of given) {
+    const key = JSON.stringify(one.localEndpoint ?? {});
+    const resource = resources.get(key) ?? share(zipkinResource(one.localEndpoint ?? {}));
+    resources.set(key, resource);
+    const span = readSpan(one, resource, shared);
+    if (span !== undefined) spans.push(span);
+  }
+  return { spans, rejected: request.length - spans.length };
+}
+
+function readSpan(given: ZipkinSpan, resource: Attributes, shared: ReadonlySet<string>): TraceSpan | undefined {
+  const traceId = idOf(given.traceId, 32);
+  const spanId = idOf(given.id, 16);
+  const startNs = nanosecondsSince1970(given.timestamp);
+  if (traceId === undefined || spanId === undefined || startNs === undefined) return undefined;
+  const parentSpanId = idOf(given.parentId, 16);
+  const isShared = given.shared === true;
+  const tags = tagsOf(given.tags);
+  const status = zipkinStatus(tags);
+  const { duration } = given;
+  return {
+    traceId,
+    spanId: isShared ? calleeId(spanId) : spanId,
+    // The callee's half hangs below the caller's; what the callee did hangs below its half.
+    parentSpanId: isShared
+      ? spanId
+      : parentSpanId !== undefined && shared.has(calleeKey(given, given.parentId))
+        ? calleeId(parentSpanId)
+        : parentSpanId,
+    name: typeof given.name === 'string' ? given.name : '',
+    kind: KINDS[String(given.kind)] ?? 'internal',
+    status: status.name,
+    statusMessage: status.message,
+    startNs,
+    endNs: startNs + BigInt(typeof duration === 'number' && duration > 0 && duration < 1e15 ? Math.round(duration * 1000) : 0),
+    service: serviceName(resource),
+    attributes: { ...zipkinPeer(given.remoteEndpoint ?? {}), ...tags },
+    events: listOf(given.annotations).flatMap(({ value, timestamp }) => {
+      const ns = nanosecondsSince1970(timestamp);
+      return typeof value === 'string' && ns !== undefined ? [{ name: value, time: hrTime(ns), attributes: {} }] : [];
+    }),
+    links: [],
+    resource,
+    scope: { name: 'zipkin' },
+  };
+}
+
+const KINDS: Readonly<Record<string, SpanKindName>> = { CLIENT: 'client', SERVER: 'server', PRODUCER: 'producer', CONSUMER: 'consumer' };
+
+/** Ids are 64 or 128 bits, without leading zeros if the sender likes. */
+function idOf(value: unknown, length: number): string | undefined {
+  if (typeof value !== 'string' || !/^[0-9a-f]{1,32}$/i.test(value) || /^0+$/.test(value)) return undefined;
+  return value.length > length ? undefined : value.toLowerCase().padStart(length, '0');
+}
+
+/** An id of its own for the callee's half, the same whenever it comes. */
+function calleeId(spanId: string): string {
+  return (BigInt(`0x${spanId}`) ^ 0x5a5a_5a5a_5a5a_5a5an).toString(16).padStart(16, '0');
+}
+
+function calleeKey({ traceId, localEndpoint }: ZipkinSpan, id: unknown): string {
+  return JSON.stringify([traceId, id, localEndpoint?.serviceName]);
+}
+
+/** Microseconds; where the number is too small for any day since 1973, the sender meant milliseconds. */
+function nanosecondsSince1970(value: unknown): bigint | undefined {
+  if (typeof value !== 'number' || !(value > 0) || value > 1e17) return undefined;
+  return value < 1e14 ? BigInt(Math.round(value * 1000)) * 1000n : BigInt(Math.round(value)) * 1000n;
+}
+
+function hrTime(ns: bigint): HrTime {
+  return [Number(ns / 1_000_000_000n), Number(ns % 1_000_000_000n)];
+}
+
+function tagsOf(value: unknown): Attributes {
+  if (typeof value !== 'object' || value === null) return {};
+  return Object.fromEntries(Object.entries(value).map(([key, tag]) => [key, typeof tag === 'string' ? tag : JSON.stringify(tag)]));
+}
+
+function listOf(value: unknown): readonly { readonly value?: unknown; readonly timestamp?: unknown }[] {
+  return Array.isArray(value) ? (value as readonly object[]).filter(item => typeof item === 'object' && item !== null) : [];
+}
