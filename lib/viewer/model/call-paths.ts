@@ -17,8 +17,8 @@ export interface CallPath {
   readonly fromNs: number;
 }
 
-/** @internal */
-export interface PathSum {
+/** What the spans of a path took in one trace. */
+interface PathSum {
   readonly count: number;
   readonly errorCount: number;
   readonly totalNs: number;

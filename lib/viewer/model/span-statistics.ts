@@ -54,8 +54,8 @@ export function groupSpans(forest: SpanForest): SpanGroup[] {
   return rows.sort((a, b) => b.selfNs - a.selfNs);
 }
 
-/** The smallest of `sorted` that is at least as large as the part `q` of them; 0 where there are none. @internal */
-export function quantile(sorted: Float64Array, q: number): number {
+/** The smallest of `sorted` that is at least as large as the part `q` of them; 0 where there are none. */
+function quantile(sorted: Float64Array, q: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? 0;
 }
 

@@ -58,7 +58,9 @@ function Comparison({ a, b }: { readonly a: LoadedTrace; readonly b: LoadedTrace
         }
         row={index => {
           const path = paths[index];
-          return path && <PathRow key={index} index={index} path={path} isOther={path.service !== paths[path.parent]?.service} most={most} />;
+          return (
+            path && <PathRow key={index} index={index} path={path} isOther={path.service !== paths[path.parent]?.service} most={most} />
+          );
         }}
       />
     </main>
@@ -76,7 +78,17 @@ function Side({ name, trace: { forest } }: { readonly name: string; readonly tra
   );
 }
 
-function PathRow({ index, path, isOther, most }: { readonly index: number; readonly path: CallPath; readonly isOther: boolean; readonly most: number }): JSX.Element {
+function PathRow({
+  index,
+  path,
+  isOther,
+  most,
+}: {
+  readonly index: number;
+  readonly path: CallPath;
+  readonly isOther: boolean;
+  readonly most: number;
+}): JSX.Element {
   const { service, name, depth, sides } = path;
   const [countA, countB] = [sides[0]?.count ?? 0, sides[1]?.count ?? 0];
   const by = difference(path);

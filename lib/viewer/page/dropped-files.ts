@@ -41,4 +41,3 @@ export async function openFiles(files: readonly Blob[]): Promise<void> {
   const [only] = traceIds;
   if (only !== undefined) go({ traceId: traceIds.length === 1 ? only : '', query: {} });
 }
-

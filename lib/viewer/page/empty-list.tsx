@@ -28,7 +28,9 @@ export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boo
       <ol>
         <li>
           <b>A NestJS application</b>
-          <pre>TracingModule.forRoot({'{ '}serviceName: 'orders', viewer: true {'}'})</pre>
+          <pre>
+            TracingModule.forRoot({'{ '}serviceName: 'orders', viewer: true {'}'})
+          </pre>
         </li>
         <li>
           <b>Any service with OpenTelemetry</b>, in any language
@@ -38,7 +40,13 @@ export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boo
           <b>A file</b>: drop OTLP JSON anywhere on this page, or{' '}
           <label class="button">
             choose one
-            <input type="file" class="hidden" accept=".json,.jsonl" multiple onChange={event => void openFiles([...(event.currentTarget.files ?? [])])} />
+            <input
+              type="file"
+              class="hidden"
+              accept=".json,.jsonl"
+              multiple
+              onChange={event => void openFiles([...(event.currentTarget.files ?? [])])}
+            />
           </label>
         </li>
       </ol>

@@ -38,7 +38,9 @@ export function FlameGraph({ trace, onOpen }: { readonly trace: LoadedTrace; rea
       </p>
       <div class="graph" style={{ height: `${depth * ROW_HEIGHT}px` }}>
         {shown.map(({ path, index, left, width }) => {
-          const [{ count = 0, selfNs = 0, totalNs: sumNs = 0, errorCount = 0, slowest = 0 } = {}] = path.sides;
+          const [sum] = path.sides;
+          if (!sum) return null;
+          const { count, selfNs, totalNs: sumNs, errorCount, slowest } = sum;
           const text = `${line(path.name, 120)} · ${line(path.service, 60)} · ${formatDuration(sumNs)} in ${plural(count, 'span')}, ${formatDuration(selfNs)} self${errorCount > 0 ? `, ${plural(errorCount, 'error')}` : ''}`;
           return (
             <button

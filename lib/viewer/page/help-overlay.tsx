@@ -55,7 +55,13 @@ export function HelpOverlay({ isOpen }: { readonly isOpen: Store<boolean> }): JS
   }, [isShown]);
   if (!isShown) return null;
   return (
-    <dialog ref={dialog} class="help" aria-label="Keyboard shortcuts" onClose={() => isOpen.set(false)} onClick={event => event.target === dialog.current && isOpen.set(false)}>
+    <dialog
+      ref={dialog}
+      class="help"
+      aria-label="Keyboard shortcuts"
+      onClose={() => isOpen.set(false)}
+      onClick={event => event.target === dialog.current && isOpen.set(false)}
+    >
       <div class="sheet">
         {GROUPS.map(([title, keys]) => (
           <section key={title}>

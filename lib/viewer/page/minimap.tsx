@@ -97,12 +97,19 @@ function paint(canvas: HTMLCanvasElement, { forest, path }: LoadedTrace): void {
   const draw = (span: number, from: number, to: number, alpha: number, isError: boolean) => {
     context.globalAlpha = alpha;
     context.fillStyle = isError ? (dark ? '#ff7b84' : '#c3222f') : colourOf(span);
-    context.fillRect(from * scale, Math.min(height - rowHeight, (span / count) * height), Math.max(ratio, (to - from) * scale), Math.max(ratio, rowHeight - (rowHeight > 2 * ratio ? ratio : 0)));
+    context.fillRect(
+      from * scale,
+      Math.min(height - rowHeight, (span / count) * height),
+      Math.max(ratio, (to - from) * scale),
+      Math.max(ratio, rowHeight - (rowHeight > 2 * ratio ? ratio : 0)),
+    );
   };
   const crowd = Math.max(0.12, Math.min(0.45, (height / count) * 0.8));
-  for (let span = 0; span < count; span += step) draw(span, offsetNs[span] ?? 0, (offsetNs[span] ?? 0) + (durationNs[span] ?? 0), crowd, false);
+  for (let span = 0; span < count; span += step)
+    draw(span, offsetNs[span] ?? 0, (offsetNs[span] ?? 0) + (durationNs[span] ?? 0), crowd, false);
   for (let span = 0; span < count; span += 1) {
-    for (let place = path.first[span] ?? 0; place < (path.first[span + 1] ?? 0); place += 1) draw(span, path.fromNs[place] ?? 0, path.toNs[place] ?? 0, 1, false);
+    for (let place = path.first[span] ?? 0; place < (path.first[span + 1] ?? 0); place += 1)
+      draw(span, path.fromNs[place] ?? 0, path.toNs[place] ?? 0, 1, false);
     if (status[span] === ERROR) draw(span, offsetNs[span] ?? 0, (offsetNs[span] ?? 0) + (durationNs[span] ?? 0), 0.9, true);
   }
 }

@@ -8,7 +8,7 @@ export interface Place {
 }
 
 /** `q` filters the list, `find` searches a trace; zoom is `<from>-<to>` in ns; `shut` and `open` are span ids joined by dots. */
-export type QueryKey = 'q' | 'view' | 'tab' | 'span' | 'zoom' | 'find' | 'only' | 'fold' | 'shut' | 'open' | 'with' | 'follow';
+type QueryKey = 'q' | 'view' | 'tab' | 'span' | 'zoom' | 'find' | 'only' | 'fold' | 'shut' | 'open' | 'with' | 'follow';
 
 const KEYS: readonly QueryKey[] = ['q', 'view', 'tab', 'span', 'zoom', 'find', 'only', 'fold', 'shut', 'open', 'with', 'follow'];
 

@@ -107,7 +107,11 @@ function between(from: Spot, to: Spot): Spot & { readonly path: string } {
     return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`, x: x2 - GAP.x / 3, y: y2 };
   }
   const [x1, x2, y] = [from.x + BOX.width / 2, to.x + BOX.width / 2 - 12, Math.max(from.y, to.y) + BOX.height];
-  return { path: `M${x1} ${from.y + BOX.height}C${x1} ${y + 44} ${x2} ${y + 44} ${x2} ${to.y + BOX.height + 3}`, x: (x1 + x2) / 2, y: y + 32 };
+  return {
+    path: `M${x1} ${from.y + BOX.height}C${x1} ${y + 44} ${x2} ${y + 44} ${x2} ${to.y + BOX.height + 3}`,
+    x: (x1 + x2) / 2,
+    y: y + 32,
+  };
 }
 
 /** A column for each step from the first caller; calls that close a circle do not count. */

@@ -48,8 +48,8 @@ export function SpanPanel({ source, trace, span, onClose }: SpanPanelProps): JSX
       </dl>
       {shiftNs !== 0 && (
         <p class="note">
-          Its clock differs: shown {formatDuration(Math.abs(shiftNs))} {shiftNs > 0 ? 'later' : 'earlier'} than it says, within the call that
-          made it.
+          Its clock differs: shown {formatDuration(Math.abs(shiftNs))} {shiftNs > 0 ? 'later' : 'earlier'} than it says, within the call
+          that made it.
         </p>
       )}
       {details ? <Details {...{ trace, details, span }} /> : <p class="note">{details === null ? 'The details are gone.' : 'Loading…'}</p>}
@@ -57,7 +57,15 @@ export function SpanPanel({ source, trace, span, onClose }: SpanPanelProps): JSX
   );
 }
 
-function Details({ trace, details, span }: { readonly trace: LoadedTrace; readonly details: TraceSpan; readonly span: number }): JSX.Element {
+function Details({
+  trace,
+  details,
+  span,
+}: {
+  readonly trace: LoadedTrace;
+  readonly details: TraceSpan;
+  readonly span: number;
+}): JSX.Element {
   const { forest } = trace;
   const id = details.spanId;
   const attributes = Object.keys(details.attributes).length;
@@ -132,7 +140,11 @@ function Pairs({ attributes }: { readonly attributes: Attributes }): JSX.Element
           <div key={key}>
             <dt>{line(key)}</dt>
             <dd>
-              <button class={typeof value === 'string' ? 'value' : 'value plain'} title="Copy" onClick={() => void copy(text, line(key, 60))}>
+              <button
+                class={typeof value === 'string' ? 'value' : 'value plain'}
+                title="Copy"
+                onClick={() => void copy(text, line(key, 60))}
+              >
                 {block(text) || '""'}
               </button>
             </dd>
@@ -188,7 +200,8 @@ function useDetails(source: TraceSource, trace: LoadedTrace, id: string): TraceS
 
 function criticalNs({ path }: LoadedTrace, span: number): number {
   let sum = 0;
-  for (let place = path.first[span] ?? 0; place < (path.first[span + 1] ?? 0); place += 1) sum += (path.toNs[place] ?? 0) - (path.fromNs[place] ?? 0);
+  for (let place = path.first[span] ?? 0; place < (path.first[span + 1] ?? 0); place += 1)
+    sum += (path.toNs[place] ?? 0) - (path.fromNs[place] ?? 0);
   return sum;
 }
 

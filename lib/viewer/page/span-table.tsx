@@ -53,7 +53,15 @@ export function SpanTable({ trace, onOpen }: { readonly trace: LoadedTrace; read
   );
 }
 
-function GroupRow({ row, share, onOpen }: { readonly row: SpanGroup; readonly share: number; readonly onOpen: (span: number) => void }): JSX.Element {
+function GroupRow({
+  row,
+  share,
+  onOpen,
+}: {
+  readonly row: SpanGroup;
+  readonly share: number;
+  readonly onOpen: (span: number) => void;
+}): JSX.Element {
   return (
     <tr>
       <th scope="row">

@@ -46,7 +46,11 @@ export function TraceHeading({ source, trace }: { readonly source: TraceSource; 
       </div>
       <div class="legend">
         {services.slice(0, 12).map(({ service, spanCount, selfNs }) => (
-          <button key={service} title="Only this service" onClick={() => amend({ find: `service:"${service.replaceAll('"', '')}"`, only: '1' })}>
+          <button
+            key={service}
+            title="Only this service"
+            onClick={() => amend({ find: `service:"${service.replaceAll('"', '')}"`, only: '1' })}
+          >
             <Service name={service} /> {number(spanCount)} <small>{formatDuration(Math.round(selfNs))}</small>
           </button>
         ))}

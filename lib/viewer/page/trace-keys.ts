@@ -3,9 +3,8 @@ import { ERROR } from '../model/span-columns.js';
 import { useKeys } from './keys.js';
 import { amend, go, place, turn } from './place.js';
 import { type Found, nextOf } from './search.js';
-import { maxDepth } from './trace-page.js';
 import type { LoadedTrace } from './trace-source.js';
-import { type TraceViewState, writeZoom } from './trace-view-state.js';
+import { maxDepth, type TraceViewState, writeZoom } from './trace-view-state.js';
 
 export interface TraceKeys {
   readonly trace: LoadedTrace;

@@ -139,7 +139,14 @@ function FilterField({ field, value }: { readonly field: { current: HTMLInputEle
       <div class="hints">
         {FILTERS.slice(0, 6).map(([term, meaning]) => (
           // Before the field loses its focus, and with it the hints.
-          <button key={term} tabIndex={-1} title={meaning} onMouseDown={event => (event.preventDefault(), setText(`${text} ${term}`.trim()))}>
+          <button
+            key={term}
+            tabIndex={-1}
+            onMouseDown={event => {
+              event.preventDefault();
+              setText(`${text} ${term}`.trim());
+            }}
+          >
             <code>{term}</code> {meaning}
           </button>
         ))}
@@ -195,7 +202,13 @@ function TraceRow({ trace, index, now, longestNs, isFile, isActive, isChosen, on
       onClick={open}
     >
       <span role="gridcell" class="choice">
-        <input type="checkbox" tabIndex={-1} checked={isChosen} onChange={onChoose} aria-label={`Select ${line(name, 80)} for comparison`} />
+        <input
+          type="checkbox"
+          tabIndex={-1}
+          checked={isChosen}
+          onChange={onChoose}
+          aria-label={`Select ${line(name, 80)} for comparison`}
+        />
       </span>
       <span role="gridcell" class="what">
         <a href={addressOf({ traceId, query: {} })} tabIndex={-1} title={line(name)}>

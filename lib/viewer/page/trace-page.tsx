@@ -14,7 +14,7 @@ import { useStore } from './store.js';
 import { download, TraceHeading } from './trace-heading.js';
 import { useTraceKeys } from './trace-keys.js';
 import { type LoadedTrace, type TraceSource, type TraceState, useTrace } from './trace-source.js';
-import { useTraceViewState, writeZoom } from './trace-view-state.js';
+import { maxDepth, useTraceViewState, writeZoom } from './trace-view-state.js';
 import { Waterfall } from './waterfall.js';
 
 export function TracePage({ traceId }: { readonly traceId: string }): JSX.Element {
@@ -75,7 +75,7 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
     if (openId !== '') setActiveId(openId);
   }, [openId]);
   useEffect(() => {
-    if (found && find !== '') say(found.spans.length === 0 ? 'No span matches' : `${plural(found.spans.length, 'match').replace('matchs', 'matches')}`);
+    if (found && find !== '') say(found.spans.length === 0 ? 'No span matches' : plural(found.spans.length, 'matching span'));
   }, [found]);
   const open = (span: number) => {
     const id = forest.spanId[span] ?? '';
@@ -103,16 +103,32 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
         <SearchField field={field} value={find} count={found?.spans.length} place={found ? found.spans.indexOf(activeSpan) + 1 : 0} />
         {tab === '' && (
           <>
-            <button aria-pressed={only === '1'} onClick={() => amend({ only: only === '1' ? '' : '1' })} title="Hide rows that do not match (o)">
+            <button
+              aria-pressed={only === '1'}
+              onClick={() => amend({ only: only === '1' ? '' : '1' })}
+              title="Hide rows that do not match (o)"
+            >
               Only matches
             </button>
-            <button aria-pressed={query.fold !== '0'} onClick={() => amend({ fold: query.fold === '0' ? '' : '0' })} title="Alike siblings in one row (f)">
+            <button
+              aria-pressed={query.fold !== '0'}
+              onClick={() => amend({ fold: query.fold === '0' ? '' : '0' })}
+              title="Alike siblings in one row (f)"
+            >
               Fold
             </button>
-            <button onClick={() => view.collapseBelow(Math.max(1, (view.level || maxDepth(trace) + 1) - 1))} title="One level less ([)" aria-label="One level less">
+            <button
+              onClick={() => view.collapseBelow(Math.max(1, (view.level || maxDepth(trace) + 1) - 1))}
+              title="One level less ([)"
+              aria-label="One level less"
+            >
               −
             </button>
-            <button onClick={() => view.collapseBelow(view.level === 0 || view.level > maxDepth(trace) ? 0 : view.level + 1)} title="One level more (])" aria-label="One level more">
+            <button
+              onClick={() => view.collapseBelow(view.level === 0 || view.level > maxDepth(trace) ? 0 : view.level + 1)}
+              title="One level more (])"
+              aria-label="One level more"
+            >
               +
             </button>
           </>
@@ -125,10 +141,6 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
       {openSpan !== undefined && <SpanPanel source={source} trace={trace} span={openSpan} onClose={() => amend({ span: '' })} />}
     </main>
   );
-}
-
-export function maxDepth({ forest }: LoadedTrace): number {
-  return forest.depth.reduce((most, depth) => Math.max(most, depth), 0) + 1;
 }
 
 interface SearchFieldProps {
@@ -158,7 +170,11 @@ function SearchField({ field, value, count, place: at }: SearchFieldProps): JSX.
         autocomplete="off"
         value={text}
         onInput={event => setText(event.currentTarget.value)}
-        onKeyDown={event => event.key === 'Enter' && (amend({ find: text }), event.currentTarget.blur())}
+        onKeyDown={event => {
+          if (event.key !== 'Enter') return;
+          amend({ find: text });
+          event.currentTarget.blur();
+        }}
       />
       {value !== '' && <output>{count === undefined ? '…' : `${at > 0 ? `${at} of ` : ''}${count}`}</output>}
     </div>

@@ -43,8 +43,8 @@ export class TraceSource {
   async refresh(): Promise<void> {
     const { traceId } = this;
     const file = opened.value.get(traceId);
-    if (file) return this.take({ forest: file.forest, revision: 0, droppedSpans: 0, isFile: true });
-    if (this.isLoading) return;
+    if (file) this.take({ forest: file.forest, revision: 0, droppedSpans: 0, isFile: true });
+    if (file || this.isLoading) return;
     this.isLoading = true;
     try {
       const response = await fetch(`/api/traces/${encodeURIComponent(traceId)}`);
@@ -64,7 +64,10 @@ export class TraceSource {
   check(): void {
     const state = this.state.value;
     const revision = live.value.traces.find(trace => trace.traceId === this.traceId)?.revision ?? -1;
-    const isBehind = typeof state === 'string' ? live.value.connection === 'live' && (state === 'failed' || revision >= 0) : revision !== state.revision && revision >= 0;
+    const isBehind =
+      typeof state === 'string'
+        ? live.value.connection === 'live' && (state === 'failed' || revision >= 0)
+        : revision !== state.revision && revision >= 0;
     if (isBehind && !(typeof state !== 'string' && state.isFile)) void this.refresh();
   }
 

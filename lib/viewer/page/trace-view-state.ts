@@ -64,6 +64,11 @@ export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['
   };
 }
 
+/** How many levels the tree has. */
+export function maxDepth({ forest }: LoadedTrace): number {
+  return forest.depth.reduce((most, depth) => Math.max(most, depth), 0) + 1;
+}
+
 /** `window` for the address; empty for all of the trace. */
 export function writeZoom({ fromNs, toNs }: TimeWindow, { totalNs }: SpanForest): string {
   const from = Math.max(0, Math.round(fromNs));
@@ -83,7 +88,8 @@ function readZoom(zoom: string | undefined, { totalNs }: SpanForest): TimeWindow
 function readCollapsed(forest: SpanForest, shut: string, level: number, indexOf: ReadonlyMap<string, number>): Set<number> {
   const collapsed = new Set<number>();
   const { count, depth, end } = forest;
-  if (level > 0) for (let span = 0; span < count; span += 1) if ((depth[span] ?? 0) >= level - 1 && (end[span] ?? 0) > span + 1) collapsed.add(span);
+  if (level > 0)
+    for (let span = 0; span < count; span += 1) if ((depth[span] ?? 0) >= level - 1 && (end[span] ?? 0) > span + 1) collapsed.add(span);
   for (const span of idsIn(shut, indexOf)) if (!collapsed.delete(span)) collapsed.add(span);
   return collapsed;
 }
@@ -103,4 +109,3 @@ function toggled(text: string, id: string): string {
   const ids = text.split('.').filter(one => one !== '');
   return (ids.includes(id) ? ids.filter(one => one !== id) : [...ids, id].slice(-MAX_IDS)).join('.');
 }
-

@@ -54,7 +54,7 @@ export function Waterfall({ trace, view, active, flags, onOpen }: WaterfallProps
 
 const TICKS = [0, 0.2, 0.4, 0.6, 0.8];
 
-export function Axis({ shown }: { readonly shown: TimeWindow }): JSX.Element {
+function Axis({ shown }: { readonly shown: TimeWindow }): JSX.Element {
   return (
     <div class="span-row titles" role="row" aria-rowindex={1}>
       <span role="columnheader">Span</span>
@@ -112,13 +112,16 @@ function SpanRow(props: SpanRowProps): JSX.Element {
       onClick={() => onOpen(span)}
     >
       <span role="gridcell" class="tree" title={name}>
-        <i class={hasChildren ? (isCollapsed ? 'twisty shut' : 'twisty') : 'twisty none'} onClick={event => hasChildren && (event.stopPropagation(), view.toggle(span))} />
+        <i
+          class={hasChildren ? (isCollapsed ? 'twisty shut' : 'twisty') : 'twisty none'}
+          onClick={hasChildren ? alone(() => view.toggle(span)) : undefined}
+        />
         {(above === -1 || forest.service[above] !== forest.service[span]) && <b>{line(service, 60)}</b>}
         <span class="name">{name}</span>
         {peer !== undefined && !name.includes(peer) && <small>{line(peer, 60)}</small>}
         <Outcome answer={forest.answer[span]} isError={isError} />
         {members && (
-          <button class="times" tabIndex={-1} title="Alike spans in one row: unfold" onClick={event => (event.stopPropagation(), view.toggleFold(span))}>
+          <button class="times" tabIndex={-1} title="Alike spans in one row: unfold" onClick={alone(() => view.toggleFold(span))}>
             ×{number(members.length)}
           </button>
         )}
@@ -134,7 +137,23 @@ function SpanRow(props: SpanRowProps): JSX.Element {
   );
 }
 
-function MissingParent({ index, isActive, place }: { readonly index: number; readonly isActive: boolean; readonly place: Record<string, string> }): JSX.Element {
+/** The row does not hear of the click. */
+function alone(action: () => void): (event: Event) => void {
+  return event => {
+    event.stopPropagation();
+    action();
+  };
+}
+
+function MissingParent({
+  index,
+  isActive,
+  place,
+}: {
+  readonly index: number;
+  readonly isActive: boolean;
+  readonly place: Record<string, string>;
+}): JSX.Element {
   return (
     <div
       id={`row-${index}`}

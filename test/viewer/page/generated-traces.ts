@@ -56,7 +56,11 @@ export function spansOf(number: number, startMs: number, roots: readonly Sketch[
               {
                 name: 'exception',
                 time: hrTime(at(sketch.to)),
-                attributes: { 'exception.type': 'PaymentError', 'exception.message': sketch.error ?? '', 'exception.stacktrace': sketch.stack },
+                attributes: {
+                  'exception.type': 'PaymentError',
+                  'exception.message': sketch.error ?? '',
+                  'exception.stacktrace': sketch.stack,
+                },
               },
             ]),
       ],
@@ -131,7 +135,12 @@ export function checkout(number: number, startMs: number, { isFailed = true, slo
         'user_agent.original': 'curl/8.5.0',
       },
       children: [
-        { name: 'AuthGuard.canActivate', from: 0.8, to: 9.2, children: [http('GET /sessions/:id', 'users', 1.6, 8.6, 200, [query('SELECT session', 4, 6.2)])] },
+        {
+          name: 'AuthGuard.canActivate',
+          from: 0.8,
+          to: 9.2,
+          children: [http('GET /sessions/:id', 'users', 1.6, 8.6, 200, [query('SELECT session', 4, 6.2)])],
+        },
         {
           name: 'OrdersService.checkout',
           from: 9.6,
@@ -145,7 +154,12 @@ export function checkout(number: number, startMs: number, { isFailed = true, slo
             { name: 'OrdersRepository.find', from: 10.4, to: 30.5, children: [query('SELECT orders', 11.2, 28)] },
             ...Array.from({ length: items }, (_, item) => query('SELECT items', 32 + item * 2.6, 34 + item * 2.6 + (item === 9 ? 5 : 0))),
             http('GET /prices', 'catalogue', 33, 68, 200, [
-              { name: 'PricesService.all', from: 36, to: 64, children: [{ name: 'GET prices:eu', kind: 'client', from: 37, to: 39 }, query('SELECT prices', 40, 62)] },
+              {
+                name: 'PricesService.all',
+                from: 36,
+                to: 64,
+                children: [{ name: 'GET prices:eu', kind: 'client', from: 37, to: 39 }, query('SELECT prices', 40, 62)],
+              },
             ]),
             {
               name: 'PaymentsClient.charge',
@@ -155,7 +169,13 @@ export function checkout(number: number, startMs: number, { isFailed = true, slo
               children: [
                 http('POST /charges', 'payments', 75, 116 + pay, isFailed ? 502 : 201, [
                   { name: 'FraudCheck.score', from: 79, to: 101, events: [['model.loaded', 82]] },
-                  { name: 'POST api.bank.example/v1/charges', kind: 'client', from: 102, to: 112 + pay, ...(isFailed && { error: 'timeout after 90 ms' }) },
+                  {
+                    name: 'POST api.bank.example/v1/charges',
+                    kind: 'client',
+                    from: 102,
+                    to: 112 + pay,
+                    ...(isFailed && { error: 'timeout after 90 ms' }),
+                  },
                 ]),
               ],
             },
@@ -166,7 +186,16 @@ export function checkout(number: number, startMs: number, { isFailed = true, slo
           kind: 'producer',
           from: 124.5 + pay,
           to: 126 + pay,
-          children: [{ name: 'orders.events process', service: 'mailer', kind: 'consumer', from: 131 + pay, to: 168 + pay, children: [{ name: 'MailService.send', from: 133 + pay, to: 165 + pay }] }],
+          children: [
+            {
+              name: 'orders.events process',
+              service: 'mailer',
+              kind: 'consumer',
+              from: 131 + pay,
+              to: 168 + pay,
+              children: [{ name: 'MailService.send', from: 133 + pay, to: 165 + pay }],
+            },
+          ],
         },
       ],
     },
@@ -184,7 +213,14 @@ export function plain(number: number, startMs: number, route = 'GET /users/:id',
       from: 0,
       to: ms,
       attributes: { 'http.route': route.split(' ')[1] ?? '', 'http.response.status_code': status },
-      children: [{ name: 'UsersService.find', from: ms * 0.1, to: ms * 0.9, children: [{ name: 'SELECT users', kind: 'client', from: ms * 0.2, to: ms * 0.8 }] }],
+      children: [
+        {
+          name: 'UsersService.find',
+          from: ms * 0.1,
+          to: ms * 0.9,
+          children: [{ name: 'SELECT users', kind: 'client', from: ms * 0.2, to: ms * 0.8 }],
+        },
+      ],
     },
   ]);
 }
