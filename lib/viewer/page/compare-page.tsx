@@ -103,8 +103,7 @@ function PathRow({
       aria-rowindex={index + 2}
       style={{ transform: `translateY(${index * ROW_HEIGHT}px)`, '--depth': String(depth), ...tint(service) }}
     >
-      <span role="gridcell" class="tree" title={line(name)}>
-        <i class="twisty none" />
+      <span role="gridcell" class="tree leaf" title={line(name)}>
         <span class="name">{line(name) || '(no name)'}</span>
         {isOther && <b>{line(service, 60)}</b>}
       </span>

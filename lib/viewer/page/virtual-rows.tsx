@@ -19,7 +19,7 @@ export interface VirtualRowsProps {
 
 /** Rows are drawn in steps of some, so that not every frame draws. */
 const STEP = 4;
-const AROUND = 6;
+const AROUND = 4;
 
 export function VirtualRows(props: VirtualRowsProps): JSX.Element {
   const { count, rowHeight, role, label, columnCount, active, row, header } = props;

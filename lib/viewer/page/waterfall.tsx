@@ -111,11 +111,8 @@ function SpanRow(props: SpanRowProps): JSX.Element {
       style={{ ...place, ...tint(service) }}
       onClick={() => onOpen(span)}
     >
-      <span role="gridcell" class="tree" title={name}>
-        <i
-          class={hasChildren ? (isCollapsed ? 'twisty shut' : 'twisty') : 'twisty none'}
-          onClick={hasChildren ? alone(() => view.toggle(span)) : undefined}
-        />
+      <span role="gridcell" class={hasChildren ? 'tree' : 'tree leaf'} title={name}>
+        {hasChildren && <i class={isCollapsed ? 'twisty shut' : 'twisty'} onClick={alone(() => view.toggle(span))} />}
         {(above === -1 || forest.service[above] !== forest.service[span]) && <b>{line(service, 60)}</b>}
         <span class="name">{name}</span>
         {peer !== undefined && !name.includes(peer) && <small>{line(peer, 60)}</small>}
@@ -165,8 +162,7 @@ function MissingParent({
       aria-selected={isActive}
       style={place}
     >
-      <span role="gridcell" class="tree">
-        <i class="twisty none" />
+      <span role="gridcell" class="tree leaf">
         <span class="name">not received yet</span>
       </span>
       <span role="gridcell" />
