@@ -47,7 +47,7 @@ export function FlameGraph({ trace, onOpen }: { readonly trace: LoadedTrace; rea
               key={index}
               class={errorCount > 0 ? 'frame failed' : 'frame'}
               title={text}
-              aria-label={text}
+              aria-label={width > 0.03 ? undefined : text}
               onClick={() => setFocus(index === focus ? -1 : index)}
               onDblClick={() => onOpen(slowest)}
               style={{ left: percent(left), width: percent(width), top: `${path.depth * ROW_HEIGHT}px`, ...tint(path.service) }}

@@ -25,12 +25,12 @@ export class Store<T> {
 /** The value of `store`; the component is drawn again when it changes. */
 export function useStore<T>(store: Store<T>): T {
   const [, redraw] = useReducer((count: number, _: undefined) => count + 1, 0);
+  const drawn = store.value;
   useEffect(() => {
-    const before = store.value;
     const stop = store.watch(() => redraw(undefined));
     // It may have changed between drawing and watching.
-    if (!Object.is(before, store.value)) redraw(undefined);
+    if (!Object.is(drawn, store.value)) redraw(undefined);
     return stop;
   }, [store]);
-  return store.value;
+  return drawn;
 }

@@ -27,7 +27,7 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
   const { query } = place.value;
   const move = (by: number) => {
     const step = by < 0 ? -1 : 1;
-    let to = Math.max(0, Math.min(active === -1 ? 0 : active + by, rows.length - 1));
+    let to = Math.max(0, Math.min(active + by, rows.length - 1));
     if (rows[to]?.isMissing) to += to + step < 0 || to + step >= rows.length ? -step : step;
     const row = rows[to];
     if (row) moveTo(row.span);

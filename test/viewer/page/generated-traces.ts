@@ -105,7 +105,7 @@ export function checkout(number: number, startMs: number, { isFailed = true, slo
         kind: 'server',
         from: from + 1.4,
         to: to - 1.1,
-        ...(status >= 500 && { error: '' }),
+        ...(status >= 500 && { error: 'Bad Gateway' }),
         attributes: { 'http.route': name.split(' ')[1] ?? '', 'http.response.status_code': status },
         children,
       },
