@@ -3,6 +3,14 @@ import type { JSX } from 'preact';
 import { openFiles } from './dropped-files.js';
 import { amend } from './place.js';
 
+/** Bars of a waterfall to come. */
+const WAITING = [
+  [0, 100, '264'],
+  [12, 70, '175'],
+  [20, 34, '70'],
+  [56, 24, '320'],
+] as const;
+
 export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boolean; readonly connection: string }): JSX.Element {
   if (isFiltered) {
     return (
@@ -18,10 +26,9 @@ export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boo
   return (
     <div class="empty">
       <div class="waiting" aria-hidden="true">
-        <i />
-        <i />
-        <i />
-        <i />
+        {WAITING.map(([left, width, hue]) => (
+          <i key={left} style={{ marginLeft: `${left}%`, width: `${width}%`, '--hue': hue }} />
+        ))}
       </div>
       <h2>Waiting for the first trace</h2>
       <p>It appears here as soon as a span has ended. No service is sending yet? Point one here:</p>
