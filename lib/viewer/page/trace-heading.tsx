@@ -28,7 +28,7 @@ export function TraceHeading({ source, trace }: { readonly source: TraceSource; 
           {plural(forest.count, 'span')}
           {errors > 0 && <span class="bad soft">{plural(errors, 'error')}</span>}
         </span>
-        <time class="dim">{new Date(Number(forest.startNs / 1_000_000n)).toLocaleString()}</time>
+        <time class="dim">{new Date(Number(forest.startNs / 1_000_000n)).toString().slice(4, 24)}</time>
         {isFile && <i class="tag">file</i>}
         {follow === '1' && (
           <button aria-pressed={true} onClick={() => amend({ follow: '' })} title="Stop following">
