@@ -14,6 +14,8 @@ import { PooledIdGenerator } from './id-generator.js';
 import { batchLimits, spanLimits } from './limits.js';
 import { describeResource } from './resource.js';
 import { chooseSampler } from './sampler.js';
+import type { TraceViewer, WaterfallExporter } from '../viewer/waterfall.exporter.js';
+import type { SpanExporter } from './sdk.js';
 import { ViewerDelivery } from './viewer-delivery.js';
 
 /** @internal */
@@ -31,8 +33,10 @@ export interface OwnProvider {
 
 /** @internal */
 export async function buildProvider(options: ResolvedTracingOptions, env: NodeJS.ProcessEnv): Promise<OwnProvider> {
-  const deliveries = await Promise.all(options.exporters.map(exporter => deliveryTo(exporter, env, options.shutdownTimeoutMs)));
   const viewer = options.viewer === undefined ? undefined : await ViewerDelivery.to(options.viewer);
+  const deliveries = await Promise.all(
+    options.exporters.map(exporter => deliveryTo(exporter, env, options.shutdownTimeoutMs, viewer?.link)),
+  );
   const processors: SpanProcessor[] = [...options.spanProcessors.map(processor => new GuardedProcessor(processor)), ...deliveries];
   if (viewer !== undefined) processors.push(viewer);
   const { sampler, rule } = chooseSampler(options.sampler, env);
@@ -63,13 +67,26 @@ export async function buildProvider(options: ResolvedTracingOptions, env: NodeJS
   };
 }
 
-async function deliveryTo(exporter: ChosenExporter, env: NodeJS.ProcessEnv, shutdownTimeoutMs: number): Promise<Delivery> {
+async function deliveryTo(
+  exporter: ChosenExporter,
+  env: NodeJS.ProcessEnv,
+  shutdownTimeoutMs: number,
+  viewer: TraceViewer | undefined,
+): Promise<Delivery> {
   const limits = batchLimits(env);
   if (typeof exporter !== 'string') {
+    if (viewer !== undefined) showWith(exporter, viewer);
     // A user's tests see a span as soon as it has ended; the recorder is for tests wherever it runs.
     const isForTests = env.NODE_ENV === 'test' || isWatcher(exporter);
     return new Delivery(classOf(exporter), exporter, limits, isForTests ? 'at once' : 'in batches');
   }
   const isForDevelopers = exporter === 'console' || exporter === 'waterfall';
-  return new Delivery(exporter, await createExporter(exporter, env, shutdownTimeoutMs), limits, isForDevelopers ? 'at once' : 'in batches');
+  const made = await createExporter(exporter, env, shutdownTimeoutMs);
+  if (viewer !== undefined) showWith(made, viewer);
+  return new Delivery(exporter, made, limits, isForDevelopers ? 'at once' : 'in batches');
+}
+
+/** The waterfall in the terminal gives links into the viewer, whichever copy of this package it is of. */
+function showWith(exporter: SpanExporter & { showWith?: unknown }, viewer: TraceViewer): void {
+  if (typeof exporter.showWith === 'function') (exporter as Pick<WaterfallExporter, 'showWith'>).showWith(viewer);
 }

@@ -2,8 +2,9 @@
 import { Console } from 'node:console';
 import process from 'node:process';
 import type { Writable } from 'node:stream';
+import { callsOut, descendants } from './descendants.js';
 import { LocalRoots } from './local-roots.js';
-import { type FinishedSpan, toTraceSpan } from './model/trace-span.js';
+import { type FinishedSpan, toTraceSpan, type TraceSpan } from './model/trace-span.js';
 import { buildTraceTrees } from './model/trace-tree.js';
 import { ASCII, COLOURED, UNCOLOURED, UNICODE, wantsColour } from './terminal-style.js';
 import { drawWaterfall, type WaterfallLayout } from './waterfall.js';
@@ -20,6 +21,18 @@ export interface WaterfallOptions {
   readonly ascii?: boolean;
   /** Rows per block; what is beyond is counted. @default 100 */
   readonly maxRows?: number;
+  /** Blocks that took less time are left out. @default 0 */
+  readonly minDurationMs?: number;
+  /** Whether blocks without a failed span are left out. @default false */
+  readonly onlyErrors?: boolean;
+}
+
+/** A viewer that also knows the spans of other services. @internal */
+export interface TraceViewer {
+  /** What a trace id is put behind to get a link; `undefined` where there is nothing behind it just now. */
+  readonly traceUrlPrefix: string | undefined;
+  /** What it has of a trace so far, nothing where it cannot say in time. Never rejects. */
+  spansOf(traceId: string, timeoutMs: number): Promise<readonly TraceSpan[]>;
 }
 
 /** What an exporter reports back: OpenTelemetry's `ExportResult`, `0` for success. @publicApi */
@@ -31,6 +44,8 @@ export interface WaterfallExportResult {
 const LIMITS = { maxSpans: 10_000, maxAgeMs: 60_000 };
 /** How long spans that outlive their request are gathered, so that they come as one block. */
 const LATE_MS = 200;
+/** How long other services have to finish their part, and the viewer to tell of it. */
+const OTHERS_MS = 150;
 
 /**
  * A span exporter that draws each finished local root (a request, a message, a job) with everything below it as a waterfall. A span that
@@ -44,6 +59,9 @@ export class WaterfallExporter {
   private readonly stream: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   private readonly roots = new LocalRoots(LIMITS);
   private lateTimer: NodeJS.Timeout | undefined;
+  private viewer: TraceViewer | undefined;
+  /** Trees that other services may have a part in. */
+  private readonly waiting = new Map<NodeJS.Timeout, readonly FinishedSpan[][]>();
 
   constructor(private readonly options: WaterfallOptions = {}) {
     this.stream = options.stream ?? process.stdout;
@@ -55,7 +73,7 @@ export class WaterfallExporter {
   export(spans: readonly FinishedSpan[], done: (result: WaterfallExportResult) => void): void {
     let result: WaterfallExportResult = { code: 0 };
     try {
-      this.draw(this.roots.add(spans, Date.now()), '');
+      this.drawWithOthers(this.roots.add(spans, Date.now()));
       if (this.roots.hasLate) this.lateTimer ??= setTimeout(() => this.drawLate(), LATE_MS).unref();
     } catch (error) {
       result = { code: 1, error: error instanceof Error ? error : new Error(String(error)) };
@@ -63,8 +81,21 @@ export class WaterfallExporter {
     done(result);
   }
 
-  /** Draws what has been gathered so far of spans that outlived their request. */
+  /** From now on blocks carry a link, and what other services did below them. @internal */
+  showWith(viewer: TraceViewer): void {
+    this.viewer = viewer;
+  }
+
+  /** Draws what has been gathered so far, of spans that outlived their request too. */
   forceFlush(): Promise<void> {
+    for (const [timer, trees] of this.waiting) {
+      clearTimeout(timer);
+      this.drawGuarded(
+        trees.map(tree => tree.map(toTraceSpan)),
+        '',
+      );
+    }
+    this.waiting.clear();
     this.drawLate();
     return Promise.resolve();
   }
@@ -76,20 +107,57 @@ export class WaterfallExporter {
   private drawLate(): void {
     clearTimeout(this.lateTimer);
     this.lateTimer = undefined;
+    this.drawGuarded(
+      this.roots.takeLate().map(tree => tree.map(toTraceSpan)),
+      'ended after its request',
+    );
+  }
+
+  /** A tree that nobody else was called from is drawn at once. */
+  private drawWithOthers(trees: FinishedSpan[][]): void {
+    const { viewer } = this;
+    const calling = viewer?.traceUrlPrefix === undefined ? [] : trees.filter(callsOut);
+    this.draw(
+      trees.filter(tree => !calling.includes(tree)).map(tree => tree.map(toTraceSpan)),
+      '',
+    );
+    if (viewer === undefined || calling.length === 0) return;
+    const timer = setTimeout(() => {
+      this.waiting.delete(timer);
+      const whole = calling.map(async tree => {
+        const own = tree.map(toTraceSpan);
+        return [...own, ...descendants(own, await viewer.spansOf(own[0]?.traceId ?? '', OTHERS_MS))];
+      });
+      void Promise.all(whole).then(drawn => this.drawGuarded(drawn, ''));
+    }, OTHERS_MS).unref();
+    this.waiting.set(timer, calling);
+  }
+
+  /** Where nobody is to be told: a stream that cannot be written to owes the application nothing. */
+  private drawGuarded(trees: readonly (readonly TraceSpan[])[], remark: string): void {
     try {
-      this.draw(this.roots.takeLate(), 'ended after its request');
+      this.draw(trees, remark);
     } catch {
-      // A stream that cannot be written to: nothing is owed to the application.
+      // Said above.
     }
   }
 
   /** One write for all blocks: nothing can come between their lines. */
-  private draw(trees: readonly (readonly FinishedSpan[])[], remark: string): void {
-    if (trees.length === 0) return;
+  private draw(trees: readonly (readonly TraceSpan[])[], remark: string): void {
+    const wanted = trees.filter(tree => this.isWanted(tree)).flatMap(tree => buildTraceTrees(tree));
+    if (wanted.length === 0) return;
     const layout = this.layout();
-    const blocks = trees.flatMap(spans => buildTraceTrees(spans.map(toTraceSpan))).map(trace => drawWaterfall(trace, layout, remark));
+    const prefix = this.viewer?.traceUrlPrefix;
+    const blocks = wanted.map(trace => drawWaterfall(trace, layout, remark, prefix && prefix + trace.traceId));
     // console.log ends the last line itself.
     this.console.log(blocks.join('').slice(0, -1));
+  }
+
+  private isWanted(tree: readonly TraceSpan[]): boolean {
+    const { minDurationMs = 0, onlyErrors = false } = this.options;
+    if (onlyErrors && !tree.some(({ status }) => status === 'error')) return false;
+    const [root] = tree;
+    return root !== undefined && Number(root.endNs - root.startNs) >= minDurationMs * 1e6;
   }
 
   /** Asked anew for each block: terminals are resized. */

@@ -21,10 +21,11 @@ export interface WaterfallLayout {
 }
 
 /**
- * The lines of `trace`, each ended by a line break, headed by its first root. `remark` is a further word in the heading.
+ * The lines of `trace`, each ended by a line break, headed by its first root. `remark` is a further word in the heading, `link` the
+ * last line.
  * @internal
  */
-export function drawWaterfall(trace: TraceTree, layout: WaterfallLayout, remark = ''): string {
+export function drawWaterfall(trace: TraceTree, layout: WaterfallLayout, remark = '', link?: string): string {
   const [root] = trace.roots;
   if (!root) return '';
   const { glyphs, paint, maxRows } = layout;
@@ -37,6 +38,8 @@ export function drawWaterfall(trace: TraceTree, layout: WaterfallLayout, remark 
     lines.push(...table(rows.slice(0, maxRows), trace, wide));
     if (rows.length > maxRows) lines.push(paint.dim(`  ${glyphs.ellipsis} ${rows.length - maxRows} more rows`));
   }
+  // Never cut: it would lead nowhere.
+  if (link !== undefined) lines.push(paint.dim(`  ${printable(link)}`));
   return `${lines.join('\n')}\n`;
 }
 

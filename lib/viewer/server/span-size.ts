@@ -7,8 +7,10 @@ const SPAN = 350;
 const EVENT = 136;
 const LINK = 200;
 const OBJECT = 56;
-/** A slot and its share of what objects reserve for growing. */
+/** A slot and its share of what objects reserve for growing; with more than a dozen or so they become hash tables. */
 const PROPERTY = 12;
+const PROPERTY_OF_MANY = 48;
+const MANY = 16;
 
 /** Resource and scope are shared by many spans and not counted. @internal */
 export function bytesOfSpan(span: TraceSpan): number {
@@ -21,8 +23,12 @@ export function bytesOfSpan(span: TraceSpan): number {
 
 function bytesOfAttributes(attributes: Attributes | undefined): number {
   let bytes = OBJECT;
-  for (const key in attributes) bytes += PROPERTY + bytesOfValue(attributes[key]);
-  return bytes;
+  let count = 0;
+  for (const key in attributes) {
+    bytes += bytesOfValue(attributes[key]);
+    count++;
+  }
+  return bytes + count * (count > MANY ? PROPERTY_OF_MANY : PROPERTY);
 }
 
 function bytesOfValue(value: AttributeValue | null | undefined): number {
@@ -36,7 +42,7 @@ function bytesOfValue(value: AttributeValue | null | undefined): number {
 
 /** Short texts are mostly shared. Two bytes per character where one of them is beyond Latin-1; long texts are sampled at their start. */
 function bytesOfText(text: string): number {
-  if (text.length <= 12) return 12;
+  if (text.length <= 12) return 16;
   return 16 + (WIDE.test(text.length > 64 ? text.slice(0, 64) : text) ? 2 : 1) * text.length;
 }
 
