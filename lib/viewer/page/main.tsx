@@ -19,7 +19,12 @@ const isHelpOpen = new Store(false);
 function Page(): JSX.Element {
   const { traceId, query } = useStore(place);
   const [isDragged, setDragged] = useState(false);
-  watchTraces(traceId === '' && query.view !== 'services' ? (query.q ?? '') : '');
+  const filter = traceId === '' && query.view !== 'services' ? (query.q ?? '') : '';
+  useEffect(() => {
+    // What is looked at comes first.
+    const timer = setTimeout(() => watchTraces(filter), traceId === '' ? 0 : 150);
+    return () => clearTimeout(timer);
+  }, [filter]);
   useKeys({
     '?': () => isHelpOpen.set(!isHelpOpen.value),
     'g t': () => go({ traceId: '', query: {} }),

@@ -28,13 +28,13 @@ export function Minimap({ trace, shown, onZoom }: MinimapProps): JSX.Element {
     if (!element) return;
     const observer = new ResizeObserver(() => paint(element, trace));
     // After the waterfall, which is what one waits for.
-    const frame = requestAnimationFrame(() => observer.observe(element));
+    const timer = setTimeout(() => observer.observe(element), 30);
     const media = matchMedia('(prefers-color-scheme: dark)');
     const repaint = () => paint(element, trace);
     media.addEventListener('change', repaint);
     const stop = theme.watch(repaint);
     return () => {
-      cancelAnimationFrame(frame);
+      clearTimeout(timer);
       observer.disconnect();
       media.removeEventListener('change', repaint);
       stop();
