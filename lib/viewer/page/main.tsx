@@ -13,7 +13,9 @@ import { Store, useStore } from './store.js';
 import { startTheme, ThemeButton } from './theme.js';
 import { TraceListPage } from './trace-list.js';
 import { TracePage } from './trace-page.js';
+import { askFor } from './trace-source.js';
 
+const PATIENCE_MS = 300;
 const isHelpOpen = new Store(false);
 
 function Page(): JSX.Element {
@@ -86,4 +88,8 @@ function TopBar({ view }: { readonly view: string }): JSX.Element {
 startTheme();
 listenToKeys();
 followLinks();
-render(<Page />, document.getElementById('page') ?? document.body);
+const { traceId } = place.value;
+const show = () => render(<Page />, document.getElementById('page') ?? document.body);
+// Two pictures, one without the trace and one with it, would come later than one.
+if (traceId === '') show();
+else void Promise.race([askFor(traceId), new Promise(resolve => setTimeout(resolve, PATIENCE_MS))]).then(show);

@@ -105,9 +105,18 @@ export class TraceSource {
   }
 }
 
+let asked: TraceSource | undefined;
+
+/** Asks for a trace before there is a page to show it on; done when it has come. */
+export function askFor(traceId: string): Promise<void> {
+  const source = new TraceSource(traceId);
+  asked = source;
+  return new Promise(resolve => void source.state.watch(resolve));
+}
+
 /** The source of a trace, asked at once and kept up to date while the component is there. */
 export function useTrace(traceId: string): { readonly source: TraceSource; readonly state: TraceState } {
-  const source = useMemo(() => new TraceSource(traceId), [traceId]);
+  const source = useMemo(() => (asked?.traceId === traceId ? asked : new TraceSource(traceId)), [traceId]);
   useEffect(() => live.watch(() => source.check()), [source]);
   useEffect(() => opened.watch(() => void source.refresh()), [source]);
   return { source, state: useStore(source.state) };
