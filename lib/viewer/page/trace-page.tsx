@@ -60,8 +60,8 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
   const found = useSearch(source, trace, find);
   const view = useTraceViewState(trace, query, only === '1' ? found?.flags : undefined);
   const { rows, shown, indexOf } = view;
-  const openSpan = indexOf.get(openId);
-  const activeSpan = indexOf.get(activeId) ?? -1;
+  const openSpan = indexOf(openId);
+  const activeSpan = indexOf(activeId) ?? -1;
   const active = rows.findIndex(row => row.span === activeSpan && !row.isMissing);
   const name = forest.texts[forest.name[0] ?? 0] ?? '';
   useEffect(() => {

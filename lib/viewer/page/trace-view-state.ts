@@ -11,7 +11,7 @@ export interface TraceViewState {
   readonly shown: TimeWindow;
   readonly collapsed: ReadonlySet<number>;
   /** By id. */
-  readonly indexOf: ReadonlyMap<string, number>;
+  readonly indexOf: (id: string) => number | undefined;
   /** Collapses, or expands. */
   readonly toggle: (span: number) => void;
   /** Folds the siblings that are alike, or unfolds them; without any, all of the trace. */
@@ -29,7 +29,11 @@ const MAX_IDS = 60;
 
 export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['query'], matches: Uint8Array | undefined): TraceViewState {
   const { shut = '', open = '', fold, zoom } = query;
-  const indexOf = useMemo(() => new Map(forest.spanId.map((id, index) => [id, index])), [forest]);
+  // Ids of the address are few: to look for them takes less than to remember all.
+  const indexOf = (id: string) => {
+    const index = id === '' ? -1 : forest.spanId.indexOf(id);
+    return index < 0 ? undefined : index;
+  };
   const level = Number(/^\*(\d+)/.exec(shut)?.[1] ?? 0);
   const collapsed = useMemo(() => readCollapsed(forest, shut, level, indexOf), [forest, shut]);
   const openFolds = useMemo(() => (fold === '0' ? NO_FOLDS : withoutOpen(folds, idsIn(open, indexOf))), [folds, open, fold]);
@@ -85,7 +89,7 @@ function readZoom(zoom: string | undefined, { totalNs }: SpanForest): TimeWindow
 }
 
 /** An id makes the contrary of what the depth says. */
-function readCollapsed(forest: SpanForest, shut: string, level: number, indexOf: ReadonlyMap<string, number>): Set<number> {
+function readCollapsed(forest: SpanForest, shut: string, level: number, indexOf: TraceViewState['indexOf']): Set<number> {
   const collapsed = new Set<number>();
   const { count, depth, end } = forest;
   if (level > 0)
@@ -101,8 +105,8 @@ function withoutOpen(folds: ReadonlyMap<number, Fold>, open: readonly number[]):
   return rest;
 }
 
-function idsIn(text: string, indexOf: ReadonlyMap<string, number>): number[] {
-  return text.split('.').flatMap(id => indexOf.get(id) ?? []);
+function idsIn(text: string, indexOf: TraceViewState['indexOf']): number[] {
+  return text.split('.').flatMap(id => indexOf(id) ?? []);
 }
 
 function toggled(text: string, id: string): string {

@@ -1,7 +1,7 @@
 /** The page in a real browser, against the real server and under its policy: what a developer sees and does. */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { jest } from '@jest/globals';
+import axe from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { writeOtlp } from '../../../lib/viewer/model/otlp-json.js';
 import { findChromium } from './chromium.js';
@@ -12,7 +12,6 @@ const executablePath = findChromium();
 if (executablePath === undefined)
   console.warn('SKIPPED: no Chromium, so nobody looked at the viewer in a browser. Install it or set CHROMIUM_PATH.');
 const suite = executablePath === undefined ? describe.skip : describe;
-const axe = readFileSync(createRequire(`${process.cwd()}/package.json`).resolve('axe-core/axe.min.js'), 'utf8');
 jest.setTimeout(60_000);
 
 interface Finding {
@@ -335,7 +334,7 @@ suite('The viewer’s page', () => {
         await open(address, { colorScheme, viewport: { width, height: 800 }, reducedMotion: 'reduce', bypassCSP: true });
         await page.waitForSelector('.rows .tree, .trace-row, .frame, tbody tr, svg .call');
         expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
-        await page.evaluate(axe);
+        await page.evaluate(axe.source);
         const { violations } = await page.evaluate<{ violations: Finding[] }>('axe.run()');
         const findings = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
         expect(findings.map(({ id, nodes }) => [id, ...nodes.map(({ html, failureSummary }) => `${html}\n${failureSummary}`)])).toEqual([]);
