@@ -2,9 +2,9 @@
  * What the viewer's page weighs and how fast it is, in Chromium against the real server, beside the bars it has to hold.
  * `node test/bench/viewer.mjs [--runs 9]`; needs Chromium (CHROMIUM_PATH, or where test/viewer/page/chromium.ts looks for it).
  */
+/* global document, window, performance, MutationObserver, requestAnimationFrame */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
