@@ -11,7 +11,7 @@ import { tint } from './service-colours.js';
 import { useStore } from './store.js';
 
 const BOX = { width: 190, height: 54 };
-const GAP = { x: 150, y: 30 };
+const GAP = { x: 180, y: 30 };
 const MARGIN = 24;
 /** The list changes many times a second under load; the map need not. */
 const REFRESH_MS = 1000;
@@ -102,9 +102,10 @@ function between(from: Spot, to: Spot): Spot & { readonly path: string } {
   const half = BOX.height / 2;
   if (to.x > from.x) {
     const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + half, to.x - 3, to.y + half];
-    const middle = (x1 + x2) / 2;
-    // The text stands in front of who is called, where lines from one caller have parted.
-    return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`, x: x2 - GAP.x / 3, y: y2 };
+    const bend = x2 - GAP.x * 0.6;
+    const middle = (x1 + bend) / 2;
+    // The text stands above the straight end, where lines from one caller have parted.
+    return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${bend} ${y2}H${x2}`, x: (bend + x2) / 2 - 6, y: y2 };
   }
   const [x1, x2, y] = [from.x + BOX.width / 2, to.x + BOX.width / 2 - 12, Math.max(from.y, to.y) + BOX.height];
   return {
