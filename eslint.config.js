@@ -13,11 +13,11 @@ const ATTRIBUTE_KEY = [
   .join(', ');
 
 export default defineConfig(
-  { ignores: ['**/dist/', 'coverage/', 'test/consumers/app/'] },
+  { ignores: ['**/dist/', 'coverage/', 'test/consumers/app/', 'lib/viewer/page/built-page.ts'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   eslint.configs.recommended,
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
@@ -45,13 +45,13 @@ export default defineConfig(
     },
   },
   {
-    files: ['lib/**/*.ts'],
+    files: ['lib/**/*.ts', 'lib/**/*.tsx'],
     // Nothing in lib/ may switch a rule off for itself.
     linterOptions: { noInlineConfig: true },
     rules: { 'no-console': 'error' },
   },
   {
-    files: ['lib/**/*.ts'],
+    files: ['lib/**/*.ts', 'lib/**/*.tsx'],
     ignores: ['lib/conventions/**'],
     rules: {
       'no-restricted-syntax': ['error', { selector: ATTRIBUTE_KEY, message: 'Attribute keys are literals in lib/conventions only.' }],

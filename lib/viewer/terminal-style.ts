@@ -7,8 +7,9 @@ export interface Glyphs {
   readonly branch: string;
   readonly lastBranch: string;
   readonly trunk: string;
+  /** The critical path. */
   readonly bar: string;
-  readonly gap: string;
+  readonly waiting: string;
   readonly times: string;
   readonly ellipsis: string;
 }
@@ -24,7 +25,7 @@ export const UNICODE: Glyphs = {
   lastBranch: '└ ',
   trunk: '│ ',
   bar: '█',
-  gap: '░',
+  waiting: '░',
   times: '×',
   ellipsis: '…',
 };
@@ -37,7 +38,7 @@ export const ASCII: Glyphs = {
   lastBranch: '`-',
   trunk: '| ',
   bar: '#',
-  gap: '.',
+  waiting: '-',
   times: 'x',
   ellipsis: '...',
 };

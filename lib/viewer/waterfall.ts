@@ -4,7 +4,7 @@ import { formatDuration } from './model/duration.js';
 import { type Failure, failureOf, type Place } from './model/failure.js';
 import { foldSiblings } from './model/fold-siblings.js';
 import type { TraceSpan } from './model/trace-span.js';
-import type { TraceNode, TraceTree } from './model/trace-tree.js';
+import { likenessOf, type TraceNode, type TraceTree } from './model/trace-tree.js';
 import type { Glyphs, Paint } from './terminal-style.js';
 import { cellsOf, cut, cutStart, padEnd, printable } from './terminal-text.js';
 
@@ -91,8 +91,8 @@ function rowsOf(roots: readonly TraceNode[], service: string, glyphs: Glyphs): R
 }
 
 function siblingRows(nodes: readonly TraceNode[], parent: Row | undefined, service: string, glyphs: Glyphs): Row[] {
-  const folded = foldSiblings(nodes);
-  return folded.map(({ node, members }, index) => {
+  const folded = foldSiblings(nodes, likenessOf, node => node.durationNs);
+  return folded.map(({ slowest: node, members }, index) => {
     const isLast = index === folded.length - 1;
     return {
       node,
@@ -143,16 +143,32 @@ function durationOf({ members }: Row): string {
   return members.length > 1 ? `sum ${sum}` : sum;
 }
 
+/** Full where the end of the request waited for this row itself, light where it waited for something else. */
 function barOf(members: readonly TraceNode[], trace: TraceTree, cells: number, glyphs: Glyphs): [before: string, bar: string] {
   const scale = cells / Math.max(1, trace.durationNs);
-  const filled = new Array<boolean>(cells).fill(false);
-  for (const { offsetNs, durationNs } of members) {
-    const from = Math.min(Math.floor(offsetNs * scale), cells - 1);
-    filled.fill(true, from, Math.max(from + 1, Math.ceil((offsetNs + durationNs) * scale)));
+  const busy = new Float64Array(cells);
+  const critical = new Float64Array(cells);
+  for (const { offsetNs, durationNs, critical: stretches } of members) {
+    // The shortest span can be seen.
+    cover(busy, offsetNs * scale, (offsetNs + durationNs) * scale, 1e-6);
+    for (const { fromNs, toNs } of stretches) cover(critical, fromNs * scale, toNs * scale, 0);
   }
-  const first = filled.indexOf(true);
-  const bar = filled.slice(first, filled.lastIndexOf(true) + 1).map(isFilled => (isFilled ? glyphs.bar : glyphs.gap));
+  const first = busy.findIndex(covered => covered > 0);
+  const last = busy.findLastIndex(covered => covered > 0);
+  const bar = Array.from(busy.slice(first, last + 1), (covered, place) => {
+    if (covered === 0) return ' ';
+    return (critical[first + place] ?? 0) * 2 >= covered ? glyphs.bar : glyphs.waiting;
+  });
   return [' '.repeat(first), bar.join('')];
+}
+
+/** Adds to each cell how much of it lies between `from` and `to`, at least `least` where they touch. */
+function cover(cells: Float64Array, from: number, to: number, least: number): void {
+  const start = Math.min(Math.floor(from), cells.length - 1);
+  for (let cell = start; cell < cells.length && (cell < to || cell === start); cell += 1) {
+    const part = Math.min(cell + 1, to) - Math.max(cell, from);
+    cells[cell] = (cells[cell] ?? 0) + Math.max(part, least);
+  }
 }
 
 function failureLines(node: TraceNode, indent: string, { columns, glyphs, paint, workingDirectory }: WaterfallLayout): string[] {

@@ -54,7 +54,7 @@ describe('Trees of spans', () => {
       { id: '4', parent: '4', from: 5 },
       { id: '1' },
     );
-    expect(shapes(built)).toEqual(['1 4 2(3)']);
+    expect(shapes(built)).toEqual(['1 2(3) 4']);
   });
 
   it('measure from the first start to the last end in whole nanoseconds', () => {

@@ -74,8 +74,8 @@ describe('The waterfall in the terminal', () => {
       golden(`
     ✔ GET /orders/:id  200  50.0 ms  4 spans  orders
       trace 0000000000000000000000000000000a
-      GET /orders/:id 200             50.0 ms  █████████████████████████████████████
-      └ OrdersService.load            40.0 ms     ███████████████████████████████
+      GET /orders/:id 200             50.0 ms  ████░░░░░░░░░░░░░░░░░░░░░░░░░░░░░████
+      └ OrdersService.load            40.0 ms     ████░░░░░░░░░░░░░░░░░░░░░░░░░░█
         ├ OrdersRepository.find       10.0 ms         ████████
         └ GET users:3002/users/7 200  24.0 ms                ███████████████████
 `),
@@ -111,7 +111,7 @@ describe('The waterfall in the terminal', () => {
     expect(screen.text).toBe(
       golden(`
     ✘ GET /users/:id  500  10.0 ms  2 spans  orders  trace 0000000000000000000000000000000a
-      ✘ GET /users/:id 500   10.0 ms  ██████████████████████████████████████████████████████████████████
+      ✘ GET /users/:id 500   10.0 ms  ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░█████████████
       └ ✘ UsersService.find  8.00 ms  █████████████████████████████████████████████████████
           TypeError: no user 7  at UsersService.find (src/users.service.ts:12:5)
 `),
@@ -160,8 +160,8 @@ describe('The waterfall in the terminal', () => {
       golden(`
     ✔ GET /users  200  80.0 ms  7 spans  orders
       trace 0000000000000000000000000000000a
-      GET /users 200         80.0 ms  ██████████████████████████████████████████████
-      ├ SELECT users ×4  sum 14.0 ms       ██░░░░███░░░███░░░███
+      GET /users 200         80.0 ms  ██████░█████░████░░░███░░░█████████░██████████
+      ├ SELECT users ×4  sum 14.0 ms       ██    ███   ███   ███
       │ └ parse              1.00 ms                         ██
       └ ✘ SELECT users       2.00 ms                                    ██
           SQLITE_BUSY: locked
@@ -180,7 +180,7 @@ describe('The waterfall in the terminal', () => {
       golden(`
     ✔ POST /orders  10.0 ms  3 spans  orders
       trace 0000000000000000000000000000000a
-      POST /orders                      10.0 ms  ███████████████
+      POST /orders                      10.0 ms  ██░░░░░░░░░░░░░
       ├ 注文サービス.注文をデータベー…  8.00 ms   █████████████
       └ send 📦 to the warehouse that…  1.00 ms               ██
 `),
@@ -198,7 +198,7 @@ describe('The waterfall in the terminal', () => {
       golden(`
     ok job  10.0 ms  3 spans  orders
       trace 0000000000000000000000000000000a
-      job     10.0 ms  #########################################
+      job     10.0 ms  -----------------------------------------
       |-!! a  5.00 ms  #####################
       |   boom
       \`-b     5.00 ms                      #####################

@@ -35,10 +35,20 @@ export function failureOf(span: TraceSpan, workingDirectory = ''): Failure | und
 const FRAME = /^\s+at (?:async )?(?:(.+) \((.+)\)|(.+))$/;
 const FOREIGN = /node_modules|^node:|^internal\/|^<anonymous>$|^native$/;
 
+/** Whether a line of a stack is a place in the user's own code. @internal */
+export function isUserFrame(line: string): boolean {
+  const { location } = frameOf(line);
+  return location !== '' && !FOREIGN.test(location);
+}
+
+function frameOf(line: string): Place {
+  const [, functionName = '', inside, alone = ''] = FRAME.exec(line) ?? [];
+  return { functionName, location: (inside ?? alone).replace('file://', '') };
+}
+
 function userPlace(stack: string, workingDirectory: string): Place | undefined {
   for (const line of stack.split('\n')) {
-    const [, functionName = '', inside, alone = ''] = FRAME.exec(line) ?? [];
-    const location = (inside ?? alone).replace('file://', '');
+    const { functionName, location } = frameOf(line);
     if (location === '' || FOREIGN.test(location)) continue;
     const isBelow = workingDirectory !== '' && location.startsWith(`${workingDirectory}/`);
     return { functionName, location: isBelow ? location.slice(workingDirectory.length + 1) : location };

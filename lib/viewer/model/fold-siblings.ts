@@ -1,44 +1,43 @@
 /** Folds siblings that are alike (a query in a loop) into one row, so that a trace stays readable. */
-import { peer } from '../../conventions/reading.js';
-import type { TraceNode } from './trace-tree.js';
 
-/** One row of a view: a span alone, or several alike of which `node` is the slowest. @internal */
-export interface FoldedRow {
-  readonly node: TraceNode;
-  /** All spans of the row in order of start; just `node` where nothing was folded. */
-  readonly members: readonly TraceNode[];
+/** One row of a view: a span alone, or several alike of which `slowest` stands for all. @internal */
+export interface FoldedRow<T> {
+  readonly slowest: T;
+  /** All spans of the row in order of start; just `slowest` where nothing was folded. */
+  readonly members: readonly T[];
 }
 
 /** Fewer than this are shown one by one. */
 const FOLD_FROM = 3;
 
-/** The rows for `siblings`: of three or more with the same service, kind, name, peer and outcome one remains, where the first one was. @internal */
-export function foldSiblings(siblings: readonly TraceNode[]): FoldedRow[] {
+/** The rows for `siblings`: of three or more with one likeness one remains, where the first one was. @internal */
+export function foldSiblings<T>(
+  siblings: readonly T[],
+  likenessOf: (sibling: T) => string | number,
+  durationOf: (sibling: T) => number,
+): FoldedRow<T>[] {
   if (siblings.length < FOLD_FROM) return siblings.map(alone);
-  const groups = new Map<string, TraceNode[]>();
-  for (const node of siblings) {
-    const key = likeness(node);
-    const group = groups.get(key);
-    if (group) group.push(node);
-    else groups.set(key, [node]);
-  }
-  const rows: FoldedRow[] = [];
-  for (const node of siblings) {
-    const members = groups.get(likeness(node)) ?? [];
-    if (members.length < FOLD_FROM) rows.push(alone(node));
-    else if (members[0] === node) rows.push({ node: slowest(members), members });
-  }
+  const groups = new Map<string | number, T[]>();
+  const likenesses = siblings.map(likenessOf);
+  siblings.forEach((sibling, index) => {
+    const likeness = likenesses[index] ?? '';
+    const group = groups.get(likeness);
+    if (group) group.push(sibling);
+    else groups.set(likeness, [sibling]);
+  });
+  const rows: FoldedRow<T>[] = [];
+  siblings.forEach((sibling, index) => {
+    const members = groups.get(likenesses[index] ?? '') ?? [];
+    if (members.length < FOLD_FROM) rows.push(alone(sibling));
+    else if (members[0] === sibling) rows.push({ slowest: slowestOf(members, durationOf), members });
+  });
   return rows;
 }
 
-function alone(node: TraceNode): FoldedRow {
-  return { node, members: [node] };
+function alone<T>(sibling: T): FoldedRow<T> {
+  return { slowest: sibling, members: [sibling] };
 }
 
-function likeness({ span }: TraceNode): string {
-  return JSON.stringify([span.service, span.kind, span.status === 'error', span.name, peer(span.attributes)]);
-}
-
-function slowest(members: readonly TraceNode[]): TraceNode {
-  return members.reduce((longest, node) => (node.durationNs > longest.durationNs ? node : longest));
+function slowestOf<T>(members: readonly T[], durationOf: (sibling: T) => number): T {
+  return members.reduce((slowest, member) => (durationOf(member) > durationOf(slowest) ? member : slowest));
 }

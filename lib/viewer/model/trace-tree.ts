@@ -1,16 +1,22 @@
-/** Puts finished spans together to trees, one per trace, whatever order they came in and whatever is missing. */
+/** Finished spans as trees of objects, one per trace: what the terminal and the testing kit walk through. */
+import { peer } from '../../conventions/reading.js';
+import { criticalPath } from './critical-path.js';
+import { columnsOfSpans } from './span-columns.js';
+import { growForest } from './span-forest.js';
 import type { TraceSpan } from './trace-span.js';
 
 /** A span at its place in the tree. @internal */
 export interface TraceNode {
   readonly span: TraceSpan;
-  /** Whole nanoseconds from the start of the trace. */
+  /** Whole nanoseconds from the start of the trace, corrected for clocks that differ. */
   readonly offsetNs: number;
   readonly durationNs: number;
   /** In order of start. */
   readonly children: readonly TraceNode[];
   /** The span has a parent that is not there: in another process, not received yet, or lost. */
   readonly isParentMissing: boolean;
+  /** When the end of the root waited for this span and for no child of it: offsets, in order of time. */
+  readonly critical: readonly { readonly fromNs: number; readonly toNs: number }[];
 }
 
 /** All spans of one trace that are there. @internal */
@@ -36,64 +42,37 @@ export function buildTraceTrees(spans: Iterable<TraceSpan>): TraceTree[] {
     if (!trace) traces.set(span.traceId, (trace = new Map<string, TraceSpan>()));
     if (!trace.has(span.spanId)) trace.set(span.spanId, span);
   }
-  return [...traces].map(([traceId, trace]) => buildTree(traceId, trace));
+  return [...traces.values()].map(buildTree);
 }
 
-interface MutableNode extends TraceNode {
-  readonly children: MutableNode[];
-  isParentMissing: boolean;
+/** Siblings with one likeness do the same: service, kind, name, peer and outcome. @internal */
+export function likenessOf({ span }: TraceNode): string {
+  return JSON.stringify([span.service, span.kind, span.status === 'error', span.name, peer(span.attributes)]);
 }
 
-function buildTree(traceId: string, spans: ReadonlyMap<string, TraceSpan>): TraceTree {
-  // Array.sort is stable: where the clock cannot tell, the order of arrival stands.
-  const inOrder = [...spans.values()].sort((a, b) => (a.startNs < b.startNs ? -1 : a.startNs > b.startNs ? 1 : 0));
-  const startNs = inOrder[0]?.startNs ?? 0n;
-  const nodes = new Map<string, MutableNode>();
-  let endNs = startNs;
-  for (const span of inOrder) {
-    if (span.endNs > endNs) endNs = span.endNs;
-    nodes.set(span.spanId, {
-      span,
-      offsetNs: Number(span.startNs - startNs),
-      durationNs: Number(span.endNs - span.startNs),
-      children: [],
-      isParentMissing: false,
-    });
-  }
-  const roots: MutableNode[] = [];
-  for (const node of nodes.values()) {
-    const { parentSpanId, spanId } = node.span;
-    const parent = parentSpanId === undefined || parentSpanId === spanId ? undefined : nodes.get(parentSpanId);
-    if (parent) parent.children.push(node);
-    else {
-      node.isParentMissing = parentSpanId !== undefined;
-      roots.push(node);
+function buildTree(spans: ReadonlyMap<string, TraceSpan>): TraceTree {
+  const forest = growForest(columnsOfSpans([...spans.values()]));
+  const path = criticalPath(forest);
+  const roots: TraceNode[] = [];
+  const childrenOf: TraceNode[][] = [];
+  forest.spanId.forEach((id, index) => {
+    const span = spans.get(id);
+    if (!span) return;
+    const children: TraceNode[] = [];
+    childrenOf.push(children);
+    const critical: TraceNode['critical'][number][] = [];
+    for (let place = path.first[index] ?? 0; place < (path.first[index + 1] ?? 0); place += 1) {
+      critical.push({ fromNs: path.fromNs[place] ?? 0, toNs: path.toNs[place] ?? 0 });
     }
-  }
-  openCycles(nodes, roots);
-  return { traceId, roots, spanCount: nodes.size, startNs, durationNs: Number(endNs - startNs) };
-}
-
-/** Makes roots of spans that no root leads to: each circle of parents is cut above its earliest span. */
-function openCycles(nodes: ReadonlyMap<string, MutableNode>, roots: MutableNode[]): void {
-  const reached = new Set<MutableNode>();
-  for (const root of roots) reach(root, reached);
-  if (reached.size === nodes.size) return;
-  for (const node of nodes.values()) {
-    if (reached.has(node)) continue;
-    const parent = nodes.get(node.span.parentSpanId ?? '');
-    parent?.children.splice(parent.children.indexOf(node), 1);
-    node.isParentMissing = true;
-    roots.push(node);
-    reach(node, reached);
-  }
-}
-
-function reach(root: MutableNode, reached: Set<MutableNode>): void {
-  const waiting = [root];
-  for (let node = waiting.pop(); node; node = waiting.pop()) {
-    if (reached.has(node)) continue;
-    reached.add(node);
-    for (const child of node.children) waiting.push(child);
-  }
+    // Parents come before their children.
+    (childrenOf[forest.parent[index] ?? -1] ?? roots).push({
+      span,
+      offsetNs: forest.offsetNs[index] ?? 0,
+      durationNs: forest.durationNs[index] ?? 0,
+      children,
+      isParentMissing: forest.isParentMissing[index] === 1,
+      critical,
+    });
+  });
+  return { traceId: forest.traceId, roots, spanCount: forest.count, startNs: forest.startNs, durationNs: forest.totalNs };
 }

@@ -1,0 +1,83 @@
+/** Sums up a trace: what each service did, and what became of spans of one name. */
+import { ERROR } from './span-columns.js';
+import type { SpanForest } from './span-forest.js';
+
+/** What a service did in a trace. @internal */
+export interface ServiceShare {
+  readonly service: string;
+  readonly spanCount: number;
+  readonly errorCount: number;
+  readonly selfNs: number;
+}
+
+/** All spans of one name in one service. @internal */
+export interface SpanGroup {
+  readonly service: string;
+  readonly name: string;
+  readonly spanCount: number;
+  readonly errorCount: number;
+  readonly totalNs: number;
+  readonly selfNs: number;
+  readonly p50Ns: number;
+  readonly p95Ns: number;
+  readonly slowest: number;
+}
+
+/** In order of appearance. @internal */
+export function summarizeServices(forest: SpanForest): ServiceShare[] {
+  return [...group(forest, index => forest.service[index] ?? 0).values()].map(members => ({
+    service: textAt(forest, forest.service, members),
+    spanCount: members.length,
+    errorCount: errorsAmong(forest, members),
+    selfNs: sum(forest.selfNs, members),
+  }));
+}
+
+/** The one that took most time by itself first. @internal */
+export function groupSpans(forest: SpanForest): SpanGroup[] {
+  const { name, service, texts, durationNs, selfNs } = forest;
+  const groups = group(forest, index => (name[index] ?? 0) * texts.length + (service[index] ?? 0));
+  const rows = [...groups.values()].map(members => {
+    const sorted = Float64Array.from(members, index => durationNs[index] ?? 0).sort();
+    return {
+      service: textAt(forest, service, members),
+      name: textAt(forest, name, members),
+      spanCount: members.length,
+      errorCount: errorsAmong(forest, members),
+      totalNs: sum(durationNs, members),
+      selfNs: sum(selfNs, members),
+      p50Ns: quantile(sorted, 0.5),
+      p95Ns: quantile(sorted, 0.95),
+      slowest: members.reduce((slowest, index) => ((durationNs[index] ?? 0) > (durationNs[slowest] ?? 0) ? index : slowest)),
+    };
+  });
+  return rows.sort((a, b) => b.selfNs - a.selfNs);
+}
+
+/** The smallest of `sorted` that is at least as large as the part `q` of them; 0 where there are none. */
+function quantile(sorted: Float64Array, q: number): number {
+  return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? 0;
+}
+
+function group({ count }: SpanForest, keyOf: (index: number) => number): Map<number, number[]> {
+  const groups = new Map<number, number[]>();
+  for (let index = 0; index < count; index += 1) {
+    const key = keyOf(index);
+    const members = groups.get(key);
+    if (members) members.push(index);
+    else groups.set(key, [index]);
+  }
+  return groups;
+}
+
+function textAt({ texts }: SpanForest, column: Int32Array, [first = 0]: readonly number[]): string {
+  return texts[column[first] ?? 0] ?? '';
+}
+
+function errorsAmong({ status }: SpanForest, members: readonly number[]): number {
+  return members.filter(index => status[index] === ERROR).length;
+}
+
+function sum(column: Float64Array, members: readonly number[]): number {
+  return members.reduce((total, index) => total + (column[index] ?? 0), 0);
+}

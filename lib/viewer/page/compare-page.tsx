@@ -1,0 +1,136 @@
+/** Two traces side by side, aligned by the names that lead to each span: what became slower, what came and went. */
+import type { JSX } from 'preact';
+import { useEffect, useMemo } from 'preact/hooks';
+import { type CallPath, callPaths } from '../model/call-paths.js';
+import { formatDuration } from '../model/duration.js';
+import { useKeys } from './keys.js';
+import { percent } from './bar-drawing.js';
+import { addressOf, go } from './place.js';
+import { line, number } from './plain-text.js';
+import { tint } from './service-colours.js';
+import { NoTrace } from './trace-page.js';
+import { type LoadedTrace, useTrace } from './trace-source.js';
+import { VirtualRows } from './virtual-rows.js';
+
+export function ComparePage({ a, b }: { readonly a: string; readonly b: string }): JSX.Element {
+  const first = useTrace(a).state;
+  const second = useTrace(b).state;
+  if (typeof first === 'string') return <NoTrace state={first} traceId={a} />;
+  if (typeof second === 'string') return <NoTrace state={second} traceId={b} />;
+  return <Comparison a={first} b={second} />;
+}
+
+const ROW_HEIGHT = 26;
+
+function Comparison({ a, b }: { readonly a: LoadedTrace; readonly b: LoadedTrace }): JSX.Element {
+  const paths = useMemo(() => callPaths([a.forest, b.forest]), [a, b]);
+  const most = useMemo(() => paths.reduce((longest, path) => Math.max(longest, Math.abs(difference(path))), 1), [paths]);
+  useEffect(() => {
+    document.title = 'Two traces compared';
+  }, []);
+  const back = () => go({ traceId: '', query: {} });
+  useKeys({ u: back, Escape: back });
+  const totalDifference = b.forest.totalNs - a.forest.totalNs;
+  return (
+    <main class="compare">
+      <div class="heading">
+        <div class="title">
+          <h1>Two traces compared</h1>
+          <strong class={totalDifference > 0 ? 'slower' : 'faster'}>{signed(totalDifference)}</strong>
+          <span class="dim">from A to B</span>
+        </div>
+      </div>
+      <VirtualRows
+        class="comparison"
+        count={paths.length}
+        rowHeight={ROW_HEIGHT}
+        role="treegrid"
+        label="Spans of both traces"
+        columnCount={4}
+        active={-1}
+        header={
+          <div class="pair-row titles" role="row" aria-rowindex={1}>
+            <span role="columnheader">Span</span>
+            <Side name="A" trace={a} />
+            <Side name="B" trace={b} />
+            <span role="columnheader">B − A</span>
+          </div>
+        }
+        row={index => {
+          const path = paths[index];
+          return (
+            path && <PathRow key={index} index={index} path={path} isOther={path.service !== paths[path.parent]?.service} most={most} />
+          );
+        }}
+      />
+    </main>
+  );
+}
+
+function Side({ name, trace: { forest } }: { readonly name: string; readonly trace: LoadedTrace }): JSX.Element {
+  return (
+    <span role="columnheader" class="right">
+      <a href={addressOf({ traceId: forest.traceId, query: {} })}>
+        {name} · {forest.traceId.slice(0, 8)}
+      </a>{' '}
+      {formatDuration(forest.totalNs)}
+    </span>
+  );
+}
+
+function PathRow({
+  index,
+  path,
+  isOther,
+  most,
+}: {
+  readonly index: number;
+  readonly path: CallPath;
+  readonly isOther: boolean;
+  readonly most: number;
+}): JSX.Element {
+  const { service, name, depth, sides } = path;
+  const [countA, countB] = [sides[0]?.count ?? 0, sides[1]?.count ?? 0];
+  const by = difference(path);
+  const share = (Math.abs(by) / most) * 0.6;
+  const verdict = countA === 0 ? 'only in B' : countB === 0 ? 'only in A' : signed(by);
+  return (
+    <div
+      id={`row-${index}`}
+      class="pair-row"
+      role="row"
+      aria-level={depth + 1}
+      aria-rowindex={index + 2}
+      style={{ transform: `translateY(${index * ROW_HEIGHT}px)`, '--depth': String(depth), ...tint(service) }}
+    >
+      <span role="gridcell" class="tree leaf" title={line(name)}>
+        <span class="name">{line(name) || '(no name)'}</span>
+        {isOther && <b>{line(service, 60)}</b>}
+      </span>
+      <Sum path={path} side={0} />
+      <Sum path={path} side={1} />
+      <span role="gridcell" class={`delta ${by > 0 ? 'slower' : by < 0 ? 'faster' : ''}`}>
+        {verdict}
+        <i style={{ width: percent(share) }} />
+      </span>
+    </div>
+  );
+}
+
+function Sum({ path, side }: { readonly path: CallPath; readonly side: number }): JSX.Element {
+  const { count = 0, totalNs = 0 } = path.sides[side] ?? {};
+  return (
+    <span role="gridcell" class="right">
+      {count > 1 && <small>×{number(count)} </small>}
+      {count === 0 ? '–' : formatDuration(totalNs)}
+    </span>
+  );
+}
+
+function difference({ sides: [a, b] }: CallPath): number {
+  return (b?.totalNs ?? 0) - (a?.totalNs ?? 0);
+}
+
+function signed(ns: number): string {
+  return ns === 0 ? '±0' : `${ns > 0 ? '+' : '−'}${formatDuration(Math.abs(ns))}`;
+}

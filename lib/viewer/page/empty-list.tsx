@@ -1,0 +1,62 @@
+/** What the list says while there is nothing in it: how traces get here. */
+import type { JSX } from 'preact';
+import { openFiles } from './dropped-files.js';
+import { amend } from './place.js';
+
+/** Bars of a waterfall to come. */
+const WAITING = [
+  [0, 100, '264'],
+  [12, 70, '175'],
+  [20, 34, '70'],
+  [56, 24, '320'],
+] as const;
+
+export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boolean; readonly connection: string }): JSX.Element {
+  if (isFiltered) {
+    return (
+      <div class="empty">
+        <h2>No trace matches</h2>
+        <p>
+          <button onClick={() => amend({ q: '' })}>Show all</button>
+        </p>
+      </div>
+    );
+  }
+  if (connection === 'connecting') return <div class="empty" aria-busy="true" />;
+  return (
+    <div class="empty">
+      <div class="waiting" aria-hidden="true">
+        {WAITING.map(([left, width, hue]) => (
+          <i key={left} style={{ marginLeft: `${left}%`, width: `${width}%`, '--hue': hue }} />
+        ))}
+      </div>
+      <h2>Waiting for the first trace</h2>
+      <p>It appears here as soon as a span has ended. No service is sending yet? Point one here:</p>
+      <ol>
+        <li>
+          <b>A NestJS application</b>
+          <pre>
+            TracingModule.forRoot({'{ '}serviceName: 'orders', viewer: true {'}'})
+          </pre>
+        </li>
+        <li>
+          <b>Any service with OpenTelemetry</b>, in any language
+          <pre>OTEL_EXPORTER_OTLP_ENDPOINT={location.origin}</pre>
+        </li>
+        <li>
+          <b>A file</b>: drop OTLP JSON anywhere on this page, or{' '}
+          <label class="button">
+            choose one
+            <input
+              type="file"
+              class="hidden"
+              accept=".json,.jsonl"
+              multiple
+              onChange={event => void openFiles([...(event.currentTarget.files ?? [])])}
+            />
+          </label>
+        </li>
+      </ol>
+    </div>
+  );
+}

@@ -1,0 +1,95 @@
+/** Starts the page: what the address says decides which view is shown. */
+import { render, type JSX } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { Said } from './badges.js';
+import { ComparePage } from './compare-page.js';
+import { acceptFiles } from './dropped-files.js';
+import { HelpOverlay } from './help-overlay.js';
+import { listenToKeys, useKeys } from './keys.js';
+import { live, watchTraces } from './live.js';
+import { addressOf, followLinks, go, place } from './place.js';
+import { ServiceMapPage } from './service-map-page.js';
+import { Store, useStore } from './store.js';
+import { startTheme, ThemeButton } from './theme.js';
+import { TraceListPage } from './trace-list.js';
+import { TracePage } from './trace-page.js';
+import { askFor } from './trace-source.js';
+
+const PATIENCE_MS = 300;
+const isHelpOpen = new Store(false);
+
+function Page(): JSX.Element {
+  const { traceId, query } = useStore(place);
+  const [isDragged, setDragged] = useState(false);
+  const filter = traceId === '' && query.view !== 'services' ? (query.q ?? '') : '';
+  useEffect(() => {
+    // What is looked at comes first.
+    const timer = setTimeout(() => watchTraces(filter), traceId === '' ? 0 : 150);
+    return () => clearTimeout(timer);
+  }, [filter]);
+  useKeys({
+    '?': () => isHelpOpen.set(!isHelpOpen.value),
+    'g t': () => go({ traceId: '', query: {} }),
+    'g s': () => go({ traceId: '', query: { view: 'services' } }),
+  });
+  useEffect(() => acceptFiles(setDragged), []);
+  const newest = useStore(live).traces[0]?.traceId;
+  useEffect(() => {
+    if (query.follow === '1' && newest !== undefined && newest !== place.value.traceId) {
+      history.replaceState(null, '', addressOf({ traceId: newest, query: { follow: '1' } }));
+      place.set({ traceId: newest, query: { follow: '1' } });
+    }
+  }, [newest, query.follow]);
+  return (
+    <>
+      <TopBar view={traceId === '' ? (query.view ?? '') : 'trace'} />
+      {traceId !== '' && query.with !== undefined && <ComparePage key={`${traceId}${query.with}`} a={traceId} b={query.with} />}
+      {traceId !== '' && query.with === undefined && <TracePage key={traceId} traceId={traceId} />}
+      {traceId === '' && (query.view === 'services' ? <ServiceMapPage /> : <TraceListPage />)}
+      <HelpOverlay isOpen={isHelpOpen} />
+      <Said />
+      {isDragged && <div class="dropping">Drop to open OTLP JSON</div>}
+    </>
+  );
+}
+
+function TopBar({ view }: { readonly view: string }): JSX.Element {
+  const { connection } = useStore(live);
+  const state = { live: 'Live', connecting: 'Connecting', lost: 'Reconnecting' }[connection];
+  return (
+    <header class="top">
+      <a class="brand" href="/" aria-label="nestjs-tracing, all traces">
+        <svg width="18" height="18" viewBox="0 0 16 16" aria-hidden="true">
+          <path class="mark1" d="M1 2h10v3H1z" />
+          <path class="mark2" d="M4 6.500h8v3H4z" />
+          <path class="mark3" d="M8 11h7v3H8z" />
+        </svg>
+        <b>nestjs-tracing</b>
+      </a>
+      <nav>
+        <a href="/" aria-current={view === '' ? 'page' : undefined}>
+          Traces
+        </a>
+        <a href="/?view=services" aria-current={view === 'services' ? 'page' : undefined}>
+          Services
+        </a>
+      </nav>
+      <span class={`connection ${connection}`} role="status">
+        {state}
+      </span>
+      <ThemeButton />
+      <button class="icon" onClick={() => isHelpOpen.set(true)} aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)">
+        ?
+      </button>
+    </header>
+  );
+}
+
+startTheme();
+listenToKeys();
+followLinks();
+const { traceId } = place.value;
+const show = () => render(<Page />, document.getElementById('page') ?? document.body);
+// Two pictures, one without the trace and one with it, would come later than one.
+if (traceId === '') show();
+else void Promise.race([askFor(traceId), new Promise(resolve => setTimeout(resolve, PATIENCE_MS))]).then(show);

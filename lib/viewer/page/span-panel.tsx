@@ -1,0 +1,213 @@
+/** Everything one span carries: why it failed, attributes, events, links, and who made it. */
+import type { Attributes } from '@opentelemetry/api';
+import type { ComponentChildren, JSX } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { exceptionIn } from '../../conventions/reading.js';
+import { formatDuration } from '../model/duration.js';
+import { writeOtlp } from '../model/otlp-json.js';
+import { ERROR } from '../model/span-columns.js';
+import { kindName, type TraceSpan } from '../model/trace-span.js';
+import { copy, Outcome, Service } from './badges.js';
+import { ExceptionView } from './exception-view.js';
+import { addressOf } from './place.js';
+import { block, line } from './plain-text.js';
+import type { LoadedTrace, TraceSource } from './trace-source.js';
+
+export interface SpanPanelProps {
+  readonly source: TraceSource;
+  readonly trace: LoadedTrace;
+  readonly span: number;
+  readonly onClose: () => void;
+}
+
+export function SpanPanel({ source, trace, span, onClose }: SpanPanelProps): JSX.Element {
+  const { forest } = trace;
+  const id = forest.spanId[span] ?? '';
+  const details = useDetails(source, trace, id);
+  const name = forest.texts[forest.name[span] ?? 0] ?? '';
+  const isError = forest.status[span] === ERROR;
+  const shiftNs = forest.shiftNs[span] ?? 0;
+  return (
+    <aside class="panel" aria-label="Span details">
+      <header>
+        <h2>{block(name) || '(no name)'}</h2>
+        <button class="icon" onClick={onClose} aria-label="Close details" title="Close (Esc)">
+          ✕
+        </button>
+      </header>
+      <p class="facts">
+        <Service name={forest.texts[forest.service[span] ?? 0] ?? ''} />
+        <span>{kindName(forest.kind[span] ?? 0)}</span>
+        <Outcome answer={forest.answer[span]} isError={isError} />
+      </p>
+      <dl class="numbers">
+        <Fact title="Duration">{formatDuration(forest.durationNs[span] ?? 0)}</Fact>
+        <Fact title="Self">{formatDuration(forest.selfNs[span] ?? 0)}</Fact>
+        <Fact title="Starts at">{formatDuration(forest.offsetNs[span] ?? 0)}</Fact>
+        <Fact title="Critical">{formatDuration(criticalNs(trace, span))}</Fact>
+      </dl>
+      {shiftNs !== 0 && (
+        <p class="note">
+          Its clock differs: shown {formatDuration(Math.abs(shiftNs))} {shiftNs > 0 ? 'later' : 'earlier'} than it says, within the call
+          that made it.
+        </p>
+      )}
+      {details ? <Details {...{ trace, details, span }} /> : <p class="note">{details === null ? 'The details are gone.' : 'Loading…'}</p>}
+    </aside>
+  );
+}
+
+function Details({
+  trace,
+  details,
+  span,
+}: {
+  readonly trace: LoadedTrace;
+  readonly details: TraceSpan;
+  readonly span: number;
+}): JSX.Element {
+  const { forest } = trace;
+  const id = details.spanId;
+  const attributes = Object.keys(details.attributes).length;
+  const link = location.origin + addressOf({ traceId: details.traceId, query: { span: id } });
+  return (
+    <>
+      <ExceptionView span={details} />
+      <Section title="Attributes" count={attributes}>
+        <Pairs attributes={details.attributes} />
+      </Section>
+      {details.events.length > 0 && (
+        <Section title="Events" count={details.events.length}>
+          <ol class="events">
+            {details.events.map((event, index) => (
+              <li key={index}>
+                <p>
+                  <b>{line(event.name)}</b> <span>{eventTime(event.time, details, forest.offsetNs[span] ?? 0)}</span>
+                </p>
+                {exceptionIn(event) === undefined && <Pairs attributes={event.attributes ?? {}} />}
+              </li>
+            ))}
+          </ol>
+        </Section>
+      )}
+      {details.links.length > 0 && (
+        <Section title="Links" count={details.links.length}>
+          <ol class="events">
+            {details.links.map((other, index) => (
+              <li key={index}>
+                <a href={addressOf({ traceId: other.traceId, query: { span: other.spanId } })}>
+                  {other.traceId === details.traceId ? 'this trace' : `trace ${line(other.traceId)}`}, span {line(other.spanId)}
+                </a>
+                <Pairs attributes={other.attributes} />
+              </li>
+            ))}
+          </ol>
+        </Section>
+      )}
+      <Section title="Resource" count={Object.keys(details.resource).length} isShut>
+        <Pairs attributes={details.resource} />
+      </Section>
+      <Section title="Identity" isShut>
+        <Pairs
+          attributes={{
+            'Trace id': details.traceId,
+            'Span id': id,
+            'Parent id': details.parentSpanId ?? 'none',
+            Scope: `${details.scope.name} ${details.scope.version ?? ''}`.trim(),
+            Start: new Date(Number(details.startNs / 1_000_000n)).toISOString(),
+          }}
+        />
+      </Section>
+      <p class="buttons">
+        <button onClick={() => void copy(link, 'the link')}>Copy link</button>
+        <button onClick={() => void copy(id, 'the span id')}>Copy id</button>
+        <button onClick={() => void copy(JSON.stringify(writeOtlp([details]), undefined, 2), 'the span as JSON')}>Copy JSON</button>
+      </p>
+    </>
+  );
+}
+
+/** Values are copied by a click. */
+function Pairs({ attributes }: { readonly attributes: Attributes }): JSX.Element | null {
+  const keys = Object.keys(attributes).sort();
+  if (keys.length === 0) return null;
+  return (
+    <dl class="pairs">
+      {keys.map(key => {
+        const value = attributes[key];
+        const text = typeof value === 'string' ? value : JSON.stringify(value);
+        return (
+          <div key={key}>
+            <dt>{line(key)}</dt>
+            <dd>
+              <button
+                class={typeof value === 'string' ? 'value' : 'value plain'}
+                title="Copy"
+                onClick={() => void copy(text, line(key, 60))}
+              >
+                {block(text) || '""'}
+              </button>
+            </dd>
+          </div>
+        );
+      })}
+    </dl>
+  );
+}
+
+interface SectionProps {
+  readonly title: string;
+  readonly count?: number;
+  readonly isShut?: boolean;
+  readonly children: ComponentChildren;
+}
+
+function Section({ title, count, isShut = false, children }: SectionProps): JSX.Element {
+  return (
+    <details open={!isShut}>
+      <summary>
+        {title} {count !== undefined && <span>{count}</span>}
+      </summary>
+      {children}
+    </details>
+  );
+}
+
+function Fact({ title, children }: { readonly title: string; readonly children: ComponentChildren }): JSX.Element {
+  return (
+    <div>
+      <dt>{title}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+/** `undefined` until it is there, `null` where it is no more. */
+function useDetails(source: TraceSource, trace: LoadedTrace, id: string): TraceSpan | null | undefined {
+  const [details, setDetails] = useState<TraceSpan | null>();
+  useEffect(() => {
+    let isWanted = true;
+    source.one(id).then(
+      span => isWanted && setDetails(span ?? null),
+      () => isWanted && setDetails(null),
+    );
+    return () => {
+      isWanted = false;
+    };
+  }, [source, trace.revision, id]);
+  return details?.spanId === id || details === null ? details : undefined;
+}
+
+function criticalNs({ path }: LoadedTrace, span: number): number {
+  let sum = 0;
+  for (let place = path.first[span] ?? 0; place < (path.first[span + 1] ?? 0); place += 1)
+    sum += (path.toNs[place] ?? 0) - (path.fromNs[place] ?? 0);
+  return sum;
+}
+
+/** Since the start of the trace, and of the span. */
+function eventTime([seconds, nanos]: TraceSpan['events'][number]['time'], { startNs }: TraceSpan, offsetNs: number): string {
+  const sinceSpan = Number(BigInt(seconds) * 1_000_000_000n + BigInt(nanos) - startNs);
+  const sign = sinceSpan < 0 ? '−' : '+';
+  return `${sign}${formatDuration(Math.abs(sinceSpan))} · at ${formatDuration(Math.max(0, offsetNs + sinceSpan))}`;
+}

@@ -1,0 +1,45 @@
+/** Light or dark: what the system says, until somebody says otherwise. */
+import type { JSX } from 'preact';
+import { Store, useStore } from './store.js';
+
+type Theme = 'auto' | 'light' | 'dark';
+
+const NEXT: Readonly<Record<Theme, Theme>> = { auto: 'light', light: 'dark', dark: 'auto' };
+const SIGN: Readonly<Record<Theme, string>> = { auto: '◐', light: '☀', dark: '☾' };
+const KEY = 'nestjs-tracing/theme';
+
+export const theme = new Store<Theme>('auto');
+
+export function startTheme(): void {
+  try {
+    const kept = localStorage.getItem(KEY);
+    if (kept === 'light' || kept === 'dark') theme.set(kept);
+  } catch {
+    // Storage may be switched off.
+  }
+  apply();
+  theme.watch(apply);
+}
+
+export function isDark(): boolean {
+  return theme.value === 'auto' ? matchMedia('(prefers-color-scheme: dark)').matches : theme.value === 'dark';
+}
+
+function apply(): void {
+  document.documentElement.dataset['theme'] = theme.value;
+  try {
+    localStorage.setItem(KEY, theme.value);
+  } catch {
+    // For this visit only.
+  }
+}
+
+export function ThemeButton(): JSX.Element {
+  const current = useStore(theme);
+  const label = `Colours: ${current === 'auto' ? 'as the system' : current}`;
+  return (
+    <button class="icon" onClick={() => theme.set(NEXT[current])} aria-label={label} title={label}>
+      {SIGN[current]}
+    </button>
+  );
+}

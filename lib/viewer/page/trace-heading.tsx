@@ -1,0 +1,78 @@
+/** What a trace is, above all its views: name, outcome, duration, when, which services. */
+import type { JSX } from 'preact';
+import { useMemo } from 'preact/hooks';
+import { formatDuration } from '../model/duration.js';
+import { writeOtlp } from '../model/otlp-json.js';
+import { ERROR } from '../model/span-columns.js';
+import { summarizeServices } from '../model/span-statistics.js';
+import { copy, Outcome, say, Service } from './badges.js';
+import { amend, place } from './place.js';
+import { line, number, plural } from './plain-text.js';
+import { useStore } from './store.js';
+import type { LoadedTrace, TraceSource } from './trace-source.js';
+
+export function TraceHeading({ source, trace }: { readonly source: TraceSource; readonly trace: LoadedTrace }): JSX.Element {
+  const { forest, droppedSpans, isFile } = trace;
+  const services = useMemo(() => summarizeServices(forest), [forest]);
+  const errors = services.reduce((sum, { errorCount }) => sum + errorCount, 0);
+  const { follow } = useStore(place).query;
+  const name = line(forest.texts[forest.name[0] ?? 0] ?? '') || '(no name)';
+  const { traceId } = forest;
+  return (
+    <div class="heading">
+      <div class="title">
+        <h1 title={name}>{name}</h1>
+        <Outcome answer={forest.answer[0]} isError={forest.status[0] === ERROR} />
+        <strong>{formatDuration(forest.totalNs)}</strong>
+        <span class="dim">
+          {plural(forest.count, 'span')}
+          {errors > 0 && <span class="bad soft">{plural(errors, 'error')}</span>}
+        </span>
+        <time class="dim">{new Date(Number(forest.startNs / 1_000_000n)).toString().slice(4, 24)}</time>
+        {isFile && <i class="tag">file</i>}
+        {follow === '1' && (
+          <button aria-pressed={true} onClick={() => amend({ follow: '' })} title="Stop following">
+            Following latest
+          </button>
+        )}
+        <span class="actions">
+          <button class="id" onClick={() => void copy(traceId, 'the trace id')} title="Copy trace id">
+            {traceId}
+          </button>
+          <button onClick={() => void download(source, trace)} title="Download OTLP JSON (d)">
+            Download
+          </button>
+        </span>
+      </div>
+      <div class="legend">
+        {services.slice(0, 12).map(({ service, spanCount, selfNs }) => (
+          <button
+            key={service}
+            title="Only this service"
+            onClick={() => amend({ find: `service:"${service.replaceAll('"', '')}"`, only: '1' })}
+          >
+            <Service name={service} /> {number(spanCount)} <small>{formatDuration(Math.round(selfNs))}</small>
+          </button>
+        ))}
+        <small class="key">
+          <i class="full" /> critical path <i /> waiting, or aside
+        </small>
+        {services.length > 12 && <small>+{services.length - 12}</small>}
+      </div>
+      {droppedSpans > 0 && <p class="note">{plural(droppedSpans, 'span')} beyond the limit of one trace are not here.</p>}
+    </div>
+  );
+}
+
+/** Whatever a trace is called, its file has a harmless name. */
+export async function download(source: TraceSource, { isFile, forest: { traceId } }: LoadedTrace): Promise<void> {
+  const anchor = document.createElement('a');
+  anchor.download = `trace-${traceId.replace(/[^0-9a-f]/g, '')}.json`;
+  if (isFile) {
+    const spans = await source.all();
+    anchor.href = URL.createObjectURL(new Blob([JSON.stringify(writeOtlp(spans.values()))], { type: 'application/json' }));
+    setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
+  } else anchor.href = `/api/traces/${encodeURIComponent(traceId)}/otlp`;
+  anchor.click();
+  say('Downloading OTLP JSON');
+}

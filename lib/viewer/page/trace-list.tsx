@@ -1,0 +1,257 @@
+/** The list of traces, live: what was slow, what failed, and the way to each of them. */
+import type { JSX } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { formatDuration } from '../model/duration.js';
+import type { TraceSummary } from '../model/wire.js';
+import { Outcome, say, Service } from './badges.js';
+import { EmptyList } from './empty-list.js';
+import { opened } from './files.js';
+import { FILTERS } from './help-overlay.js';
+import { useKeys } from './keys.js';
+import { clearTraces, live, pause } from './live.js';
+import { addressOf, amend, go, place } from './place.js';
+import { age, line, number, plural } from './plain-text.js';
+import { useStore } from './store.js';
+import { VirtualRows } from './virtual-rows.js';
+
+export function TraceListPage(): JSX.Element {
+  const { traces: received, stored, isPaused, missed, connection } = useStore(live);
+  const files = [...useStore(opened).values()].map(({ summary }) => summary);
+  const { query } = useStore(place);
+  const [activeId, setActive] = useState('');
+  const [chosen, setChosen] = useState<readonly string[]>([]);
+  const field = useRef<HTMLInputElement>(null);
+  const now = useNow();
+  const traces = [...files, ...received];
+  const active = traces.findIndex(trace => trace.traceId === activeId);
+  useEffect(() => {
+    document.title = 'Traces · nestjs-tracing';
+  }, []);
+  const move = (to: number) => setActive(traces[Math.max(0, Math.min(to, traces.length - 1))]?.traceId ?? '');
+  const choose = (traceId: string) => {
+    if (traceId !== '') setChosen(chosen.includes(traceId) ? chosen.filter(id => id !== traceId) : [...chosen.slice(-1), traceId]);
+  };
+  const compare = () => {
+    const [a = '', b] = chosen;
+    if (b === undefined) say('Select two traces to compare them');
+    else go({ traceId: a, query: { with: b } });
+  };
+  const clear = () => {
+    opened.set(new Map());
+    void clearTraces().then(() => say('Cleared'));
+  };
+  const follow = () => {
+    amend({ follow: '1' });
+    say('Following the latest trace');
+  };
+  useKeys({
+    j: () => move(active + 1),
+    ArrowDown: () => move(active + 1),
+    k: () => move(active - 1),
+    ArrowUp: () => move(active - 1),
+    PageDown: () => move(active + 15),
+    PageUp: () => move(active - 15),
+    Home: () => move(0),
+    End: () => move(traces.length - 1),
+    Enter: activeId === '' ? undefined : () => go({ traceId: activeId, query: {} }),
+    '/': () => field.current?.select(),
+    p: () => pause(!isPaused),
+    f: follow,
+    s: () => choose(activeId),
+    c: compare,
+    X: clear,
+    Escape: () => (chosen.length > 0 ? setChosen([]) : amend({ q: '' })),
+  });
+  const longestNs = traces.reduce((longest, { durationNs }) => Math.max(longest, durationNs), 1);
+  const isFiltered = (query.q ?? '') !== '';
+  return (
+    <main class="list">
+      <h1 class="hidden">Traces</h1>
+      <div class="bar">
+        <FilterField field={field} value={query.q ?? ''} />
+        <button aria-pressed={isPaused} onClick={() => pause(!isPaused)} title="Pause (p)">
+          {isPaused ? `Go on${missed > 0 ? ` (${missed})` : ''}` : 'Pause'}
+        </button>
+        <button onClick={follow} title="Always show the newest trace (f)">
+          Follow latest
+        </button>
+        <button onClick={compare} title="Compare the two selected (c)" disabled={chosen.length < 2}>
+          Compare
+        </button>
+        <button onClick={clear} title="Forget all traces (X)">
+          Clear
+        </button>
+        <span class="count">{isFiltered ? `${number(received.length)} of ${plural(stored, 'trace')}` : plural(stored, 'trace')}</span>
+      </div>
+      {traces.length === 0 ? (
+        <EmptyList isFiltered={isFiltered && stored > 0} connection={connection} />
+      ) : (
+        <VirtualRows
+          count={traces.length}
+          rowHeight={46}
+          role="grid"
+          label="Traces"
+          columnCount={7}
+          active={active}
+          header={<ListHead />}
+          row={index => {
+            const trace = traces[index];
+            if (!trace) return null;
+            const { traceId } = trace;
+            const isFile = index < files.length;
+            return (
+              <TraceRow
+                key={traceId}
+                {...{ trace, index, now, isFile, longestNs }}
+                isActive={index === active}
+                isChosen={chosen.includes(traceId)}
+                onChoose={() => choose(traceId)}
+              />
+            );
+          }}
+        />
+      )}
+    </main>
+  );
+}
+
+/** Written into the address in a moment after the last key. */
+function FilterField({ field, value }: { readonly field: { current: HTMLInputElement | null }; readonly value: string }): JSX.Element {
+  const [text, setText] = useState(value);
+  useEffect(() => setText(value), [value]);
+  useEffect(() => {
+    if (text === value) return;
+    const timer = setTimeout(() => amend({ q: text }), 180);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return (
+    <div class="field">
+      <input
+        ref={field}
+        type="search"
+        aria-label="Filter traces"
+        placeholder="Filter:  error  >50ms  status:500  service:users  key=value  text"
+        spellcheck={false}
+        autocomplete="off"
+        value={text}
+        onInput={event => setText(event.currentTarget.value)}
+      />
+      <div class="hints">
+        {FILTERS.slice(0, 6).map(([term, meaning]) => (
+          // Before the field loses its focus, and with it the hints.
+          <button
+            key={term}
+            tabIndex={-1}
+            onMouseDown={event => {
+              event.preventDefault();
+              setText(`${text} ${term}`.trim());
+            }}
+          >
+            <code>{term}</code> {meaning}
+          </button>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function ListHead(): JSX.Element {
+  return (
+    <div class="trace-row titles" role="row" aria-rowindex={1}>
+      <span role="columnheader" class="choice">
+        <span class="hidden">Select</span>
+      </span>
+      <span role="columnheader">Trace</span>
+      <span role="columnheader">Status</span>
+      <span role="columnheader">Duration</span>
+      <span role="columnheader">Services</span>
+      <span role="columnheader" class="right">
+        Spans
+      </span>
+      <span role="columnheader" class="right">
+        Age
+      </span>
+    </div>
+  );
+}
+
+interface TraceRowProps {
+  readonly trace: TraceSummary;
+  readonly index: number;
+  readonly now: number;
+  readonly longestNs: number;
+  readonly isFile: boolean;
+  readonly isActive: boolean;
+  readonly isChosen: boolean;
+  readonly onChoose: () => void;
+}
+
+function TraceRow({ trace, index, now, longestNs, isFile, isActive, isChosen, onChoose }: TraceRowProps): JSX.Element {
+  const { traceId, name, service, isError, answer, durationNs, services, spanCount, errorCount, startNs, isRootMissing } = trace;
+  const open = (event: MouseEvent) => {
+    if (!(event.target as Element).closest('a, input')) go({ traceId, query: {} });
+  };
+  return (
+    <div
+      id={`row-${index}`}
+      class={`trace-row ${isActive ? 'active' : ''} ${isError ? 'failed' : ''}`}
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={isActive}
+      style={{ transform: `translateY(${index * 46}px)` }}
+      onClick={open}
+    >
+      <span role="gridcell" class="choice">
+        <input
+          type="checkbox"
+          tabIndex={-1}
+          checked={isChosen}
+          onChange={onChoose}
+          aria-label={`Select ${line(name, 80)} for comparison`}
+        />
+      </span>
+      <span role="gridcell" class="what">
+        <a href={addressOf({ traceId, query: {} })} tabIndex={-1} title={line(name)}>
+          {line(name) || '(no name)'}
+        </a>
+        <small>
+          <Service name={service} />
+          {isFile && <i>file</i>}
+          {isRootMissing && <i title="The root of this trace has not been received yet">root not received yet</i>}
+        </small>
+      </span>
+      <span role="gridcell">
+        <Outcome answer={answer} isError={isError} />
+        {!isError && errorCount > 0 && <span class="bad soft">{plural(errorCount, 'error')}</span>}
+      </span>
+      <span role="gridcell" class="took">
+        {formatDuration(durationNs)}
+        <i style={{ width: `${Math.max(1.5, (durationNs / longestNs) * 100)}%` }} />
+      </span>
+      <span role="gridcell" class="services">
+        {services.slice(0, 3).map(({ name: one, spanCount: spans }) => (
+          <Service key={one} name={one}>
+            <b>{number(spans)}</b>
+          </Service>
+        ))}
+        {services.length > 3 && <small>+{services.length - 3}</small>}
+      </span>
+      <span role="gridcell" class="right">
+        {number(spanCount)}
+      </span>
+      <span role="gridcell" class="right age">
+        {age(startNs, now)}
+      </span>
+    </div>
+  );
+}
+
+function useNow(): number {
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  // Between two ticks something newer may have come.
+  return Math.max(now, Date.now());
+}

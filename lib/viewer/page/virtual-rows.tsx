@@ -1,0 +1,76 @@
+/** A list of any length of which only the rows in sight exist. */
+import type { ComponentChildren, JSX } from 'preact';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+
+export interface VirtualRowsProps {
+  readonly count: number;
+  readonly rowHeight: number;
+  readonly role: 'grid' | 'treegrid';
+  readonly label: string;
+  readonly columnCount: number;
+  /** The row the keyboard is at; -1 for none. It is kept in sight when it changes. */
+  readonly active: number;
+  /** Rows have the id `row-<index>`. */
+  readonly row: (index: number) => ComponentChildren;
+  /** Stays at the top. */
+  readonly header?: ComponentChildren;
+  readonly class?: string;
+}
+
+/** Rows are drawn in steps of some, so that not every frame draws. */
+const STEP = 4;
+const AROUND = 4;
+
+export function VirtualRows(props: VirtualRowsProps): JSX.Element {
+  const { count, rowHeight, role, label, columnCount, active, row, header } = props;
+  const scroller = useRef<HTMLDivElement>(null);
+  const head = useRef<HTMLDivElement>(null);
+  const [first, setFirst] = useState(0);
+  const [height, setHeight] = useState(() => innerHeight);
+  const measure = () => {
+    const { scrollTop = 0 } = scroller.current ?? {};
+    setFirst(Math.floor(scrollTop / rowHeight / STEP) * STEP);
+  };
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (!element) return;
+    const observer = new ResizeObserver(() => setHeight(element.clientHeight));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (!element || active < 0) return;
+    const room = element.clientHeight - (head.current?.offsetHeight ?? 0) - rowHeight;
+    const top = active * rowHeight;
+    if (top < element.scrollTop) element.scrollTop = top;
+    else if (top > element.scrollTop + room) element.scrollTop = top - room;
+    measure();
+  }, [active]);
+  const from = Math.max(0, Math.min(first, count - 1) - AROUND);
+  const to = Math.min(count, first + Math.ceil(height / rowHeight) + STEP + AROUND);
+  const rows: ComponentChildren[] = [];
+  for (let index = from; index < to; index += 1) rows.push(row(index));
+  return (
+    <div
+      ref={scroller}
+      class={`scroller ${props.class ?? ''}`}
+      role={role}
+      aria-label={label}
+      aria-rowcount={count + (header === undefined ? 0 : 1)}
+      aria-colcount={columnCount}
+      aria-activedescendant={active >= from && active < to ? `row-${active}` : undefined}
+      tabIndex={0}
+      onScroll={measure}
+    >
+      {header !== undefined && (
+        <div class="head" role="rowgroup" ref={head}>
+          {header}
+        </div>
+      )}
+      <div class="rows" role="rowgroup" style={{ height: `${count * rowHeight}px` }}>
+        {rows}
+      </div>
+    </div>
+  );
+}

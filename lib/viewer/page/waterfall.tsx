@@ -1,0 +1,172 @@
+/** The waterfall: a tree of spans on the left, how long each took and when on the right. */
+import type { JSX } from 'preact';
+import { formatDuration } from '../model/duration.js';
+import { ERROR } from '../model/span-columns.js';
+import type { WaterfallRow } from '../model/visible-rows.js';
+import { Outcome } from './badges.js';
+import { barStyle, percent, tickStyle, type TimeWindow } from './bar-drawing.js';
+import { line, number } from './plain-text.js';
+import { tint } from './service-colours.js';
+import type { LoadedTrace } from './trace-source.js';
+import type { TraceViewState } from './trace-view-state.js';
+import { VirtualRows } from './virtual-rows.js';
+
+const ROW_HEIGHT = 26;
+
+export interface WaterfallProps {
+  readonly trace: LoadedTrace;
+  readonly view: TraceViewState;
+  /** Index of a row. */
+  readonly active: number;
+  readonly flags: Uint8Array | undefined;
+  readonly onOpen: (span: number) => void;
+}
+
+export function Waterfall({ trace, view, active, flags, onOpen }: WaterfallProps): JSX.Element {
+  const { rows, shown, collapsed } = view;
+  return (
+    <VirtualRows
+      class="waterfall"
+      count={rows.length}
+      rowHeight={ROW_HEIGHT}
+      role="treegrid"
+      label="Spans"
+      columnCount={3}
+      active={active}
+      header={<Axis shown={shown} />}
+      row={index => {
+        const row = rows[index];
+        if (!row) return null;
+        return (
+          <SpanRow
+            key={row.isMissing ? `missing${row.span}` : row.span}
+            {...{ row, index, trace, shown, view }}
+            isActive={index === active}
+            isFound={flags !== undefined && flags[row.span] === 1}
+            isCollapsed={collapsed.has(row.span)}
+            onOpen={onOpen}
+          />
+        );
+      }}
+    />
+  );
+}
+
+const TICKS = [0, 0.2, 0.4, 0.6, 0.8];
+
+function Axis({ shown }: { readonly shown: TimeWindow }): JSX.Element {
+  return (
+    <div class="span-row titles" role="row" aria-rowindex={1}>
+      <span role="columnheader">Span</span>
+      <span role="columnheader" class="right">
+        Duration
+      </span>
+      <span role="columnheader" class="axis" aria-label="Time">
+        {TICKS.map(tick => (
+          <i key={tick} style={{ left: percent(tick) }}>
+            {formatDuration(Math.round(shown.fromNs + tick * (shown.toNs - shown.fromNs)))}
+          </i>
+        ))}
+      </span>
+    </div>
+  );
+}
+
+interface SpanRowProps {
+  readonly row: WaterfallRow;
+  readonly index: number;
+  readonly trace: LoadedTrace;
+  readonly shown: TimeWindow;
+  readonly view: TraceViewState;
+  readonly isActive: boolean;
+  readonly isFound: boolean;
+  readonly isCollapsed: boolean;
+  readonly onOpen: (span: number) => void;
+}
+
+function SpanRow(props: SpanRowProps): JSX.Element {
+  const { row, index, trace, shown, view, isActive, isFound, isCollapsed, onOpen } = props;
+  const { forest, path } = trace;
+  const { span, depth, members, isMissing = false, isDimmed = false } = row;
+  const place = { transform: `translateY(${index * ROW_HEIGHT}px)`, '--depth': String(depth) };
+  if (isMissing) return <MissingParent index={index} isActive={isActive} place={place} />;
+  const service = forest.texts[forest.service[span] ?? 0] ?? '';
+  const name = line(forest.texts[forest.name[span] ?? 0] ?? '') || '(no name)';
+  const above = forest.parent[span] ?? -1;
+  const peer = forest.texts[forest.peer[span] ?? -1];
+  const hasChildren = (forest.end[span] ?? 0) > span + 1;
+  const isError = forest.status[span] === ERROR;
+  const bar = barStyle(forest, path, row, shown);
+  const durationNs = members ? members.reduce((sum, one) => sum + (forest.durationNs[one] ?? 0), 0) : (forest.durationNs[span] ?? 0);
+  const classes = ['span-row', isActive && 'active', isError && 'failed', isFound && 'found', isDimmed && 'dimmed'];
+  return (
+    <div
+      id={`row-${index}`}
+      class={classes.filter(Boolean).join(' ')}
+      role="row"
+      aria-level={depth + 1}
+      aria-expanded={hasChildren ? !isCollapsed : undefined}
+      aria-rowindex={index + 2}
+      aria-selected={isActive}
+      style={{ ...place, ...tint(service) }}
+      onClick={() => onOpen(span)}
+    >
+      <span role="gridcell" class={hasChildren ? 'tree' : 'tree leaf'} title={name}>
+        {hasChildren && <i class={isCollapsed ? 'twisty shut' : 'twisty'} onClick={alone(() => view.toggle(span))} />}
+        {(above === -1 || forest.service[above] !== forest.service[span]) && <b>{line(service, 60)}</b>}
+        <span class="name">{name}</span>
+        {peer !== undefined && !name.includes(peer) && <small>{line(peer, 60)}</small>}
+        <Outcome answer={forest.answer[span]} isError={isError} />
+        {members && (
+          <button class="times" tabIndex={-1} title="Alike spans in one row: unfold" onClick={alone(() => view.toggleFold(span))}>
+            ×{number(members.length)}
+          </button>
+        )}
+      </span>
+      <span role="gridcell" class="right duration">
+        {members ? 'Σ ' : ''}
+        {formatDuration(durationNs)}
+      </span>
+      <span role="gridcell" class="time" style={tickStyle(forest, row, shown)}>
+        {bar && <i class="bar" style={bar} />}
+      </span>
+    </div>
+  );
+}
+
+/** The row does not hear of the click. */
+function alone(action: () => void): (event: Event) => void {
+  return event => {
+    event.stopPropagation();
+    action();
+  };
+}
+
+function MissingParent({
+  index,
+  isActive,
+  place,
+}: {
+  readonly index: number;
+  readonly isActive: boolean;
+  readonly place: Record<string, string>;
+}): JSX.Element {
+  return (
+    <div
+      id={`row-${index}`}
+      class={isActive ? 'span-row absent active' : 'span-row absent'}
+      role="row"
+      aria-level={1}
+      aria-expanded={true}
+      aria-rowindex={index + 2}
+      aria-selected={isActive}
+      style={place}
+    >
+      <span role="gridcell" class="tree leaf">
+        <span class="name">not received yet</span>
+      </span>
+      <span role="gridcell" />
+      <span role="gridcell" />
+    </div>
+  );
+}
