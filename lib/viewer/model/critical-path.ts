@@ -27,7 +27,7 @@ export function criticalPath(forest: SpanForest): CriticalPath {
       const childFrom = Math.max(startOf(child), from);
       let childTo = endOf(child);
       // A child still at work when a later one began did not hold that one up. Only the end of the parent cuts it off.
-      if (childTo > cursor && cursor === to) childTo = to;
+      if (childTo > cursor && (cursor === to || childTo - cursor <= clockError(durationNs[child] ?? 0))) childTo = cursor;
       if (childTo > cursor || childFrom >= childTo) continue;
       if (childTo < cursor) stretches.push({ span, from: childTo, to: cursor });
       waiting.push({ span: child, from: childFrom, to: childTo });
@@ -36,6 +36,13 @@ export function criticalPath(forest: SpanForest): CriticalPath {
     if (from < cursor) stretches.push({ span, from, to: cursor });
   }
   return bySpan(stretches, count);
+}
+
+/** OpenTelemetry's JavaScript SDK takes the start of a span from a clock of milliseconds: one call may seem to begin before the last has ended. */
+const CLOCK_NS = 1e6;
+
+function clockError(durationNs: number): number {
+  return Math.min(CLOCK_NS, durationNs / 2);
 }
 
 interface Stretch {

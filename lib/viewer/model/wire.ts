@@ -5,7 +5,8 @@
  * - `GET /api/live?q=<filter>`      server-sent events: `traces` (what matches, once at the start), `changed`, `gone`
  * - `GET /api/traces?q=<filter>`    the same list once
  * - `GET /api/traces/<id>`          {@link WireTrace}: enough to draw the waterfall
- * - `GET /api/traces/<id>/otlp`     everything as OTLP JSON (an `ExportTraceServiceRequest`), which is also what a download holds
+ * - `GET /api/traces/<id>/otlp`     everything as OTLP JSON (an `ExportTraceServiceRequest`), which is also what a download holds;
+ *                                 with `?span=<id>` that span alone
  * - `GET /api/services`             {@link WireServiceMap}
  * - `GET /api/status`               {@link ViewerStatus}
  * - `DELETE /api/traces`            forgets all of them

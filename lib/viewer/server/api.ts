@@ -37,17 +37,20 @@ export class Api {
     else if (path === '/api/traces') send(request, response, json(listTraces(this.store, parseFilter(filter))));
     else if (path === '/api/services') send(request, response, json(serviceMap(this.store.all())));
     else if (path === '/api/status') send(request, response, json(this.status()));
-    else return this.answerTrace(request, response, path);
+    else return this.answerTrace(request, response, path, query);
     return true;
   }
 
-  private answerTrace(request: IncomingMessage, response: ServerResponse, path: string): boolean {
+  private answerTrace(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): boolean {
     const [, traceId, otlp] = TRACE.exec(path) ?? [];
     const trace = traceId === undefined ? undefined : this.store.trace(traceId);
     if (trace === undefined) return false;
     if (otlp !== undefined) {
+      const spanId = query.get('span');
+      const span = trace.spans.get(spanId ?? '');
+      if (spanId !== null && span === undefined) return false;
       response.setHeader('content-disposition', `attachment; filename="trace-${trace.traceId}.json"`);
-      send(request, response, json(writeOtlp(trace.spans.values())));
+      send(request, response, json(writeOtlp(span === undefined ? trace.spans.values() : [span])));
       return true;
     }
     if (this.last?.traceId !== trace.traceId || this.last.revision !== trace.revision) {

@@ -15,7 +15,7 @@ export interface Page {
 
 /** Paths that the page shows something for. @internal */
 export function isPagePath(path: string): boolean {
-  return path === '/' || path === '/services' || /^\/(trace|compare)\/[^/]/.test(path);
+  return path === '/' || /^\/trace\/[^/]/.test(path);
 }
 
 let page: Promise<Page> | undefined;
@@ -28,7 +28,7 @@ export function loadPage(): Promise<Page> {
 async function load(): Promise<Page> {
   const { builtPage } = await import('../page/built-page.js');
   const html = Buffer.from(builtPage);
-  return { html, gzipped: await promisify(gzip)(html), policy: policyOf(builtPage) };
+  return { html, gzipped: await promisify(gzip)(html, { level: 9 }), policy: policyOf(builtPage) };
 }
 
 /** Scripts and styles are named by their hashes: one that a trace smuggled in would have another. */

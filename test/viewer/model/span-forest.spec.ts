@@ -124,4 +124,15 @@ describe('The spans of a trace', () => {
     const forest = growForest(columns([span(0, -1, 0, 10, { kind: 3 }), span(1, 0, 500, 504, { kind: 4, service: 1 })]));
     expect([...forest.shiftNs]).toEqual([0, 0]);
   });
+
+  it('has calls one after the other on its path, though clocks of milliseconds let them overlap a little', () => {
+    const calls = [0, 15_000_000, 30_000_000].map((from, index) => ({ id: index + 1, parent: 0, from, lasts: 15_600_000 }));
+    const aside = { id: 4, parent: 0, from: 1_000_000, lasts: 20_000_000 };
+    const sketch = { name: 0, service: 0, kind: 0, status: 0 };
+    const spans = [{ id: 0, parent: -1, from: 0, lasts: 46_000_000 }, ...calls, aside].map(span => ({ ...sketch, ...span }));
+    const forest = growForest(columns(spans));
+    const onPath = stretches(forest).map(({ span }) => forest.spanId[span]);
+    expect(onPath).toEqual(expect.arrayContaining(['s1', 's2', 's3']));
+    expect(onPath).not.toContain('s4');
+  });
 });

@@ -89,6 +89,14 @@ describe("The viewer's API", () => {
     expect(headers['content-disposition']).toContain(`trace-${traceId('a')}.json`);
   });
 
+  it('hands out one span of a trace, which is all that a panel asks for', async () => {
+    const { url, store } = await startViewer();
+    store.add(spansOf(request, failing, called));
+    const { text } = await call(`${url}/api/traces/${traceId('a')}/otlp?span=${id('2')}`);
+    expect(readOtlp(JSON.parse(text)).spans.map(({ spanId }) => spanId)).toEqual([id('2')]);
+    expect((await call(`${url}/api/traces/${traceId('a')}/otlp?span=${id('9')}`)).status).toBe(404);
+  });
+
   it('knows who calls whom', async () => {
     const { url, store } = await startViewer();
     store.add(spansOf(request, failing, called, { ...called, id: '4', to: 20, error: 'x' }, { ...called, trace: 'b' }));
