@@ -67,7 +67,13 @@ async function runSpecs(label, folder, node) {
   const report = join(workbench, 'report.json');
   rmSync(report, { force: true });
   // These look at the repository, the package and the viewer's page, not at Nest.
-  const flags = ['--ci', '--silent', '--json', `--outputFile=${report}`, '--testPathIgnorePatterns=/test/(contract|consumers|viewer/page)/'];
+  const flags = [
+    '--ci',
+    '--silent',
+    '--json',
+    `--outputFile=${report}`,
+    '--testPathIgnorePatterns=/test/(contract|consumers|viewer/page)/',
+  ];
   const failed = await run(node, ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...flags, ...paths], {
     cwd: folder,
     timeoutMs: 900_000,
