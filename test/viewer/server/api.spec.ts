@@ -21,6 +21,7 @@ const failing = {
   ],
 };
 const called = { id: '3', parent: '2', name: 'GET /stock', from: 15, to: 35, service: 'stock' };
+const id = (short: string) => short.padStart(16, '0');
 const ids = ({ traces }: { traces: { traceId: string }[] }) => traces.map(one => one.traceId.replace(/^0+/, ''));
 
 describe("The viewer's API", () => {
@@ -55,7 +56,6 @@ describe("The viewer's API", () => {
     const text = (index: number) => (index < 0 ? '' : trace.texts[index]);
     expect(trace).toMatchObject({ traceId: traceId('a'), startNs: '1790000000000000000', droppedSpans: 0, revision: expect.any(Number) });
     expect(new Set(trace.texts).size).toBe(trace.texts.length);
-    const id = (short: string) => short.padStart(16, '0');
     expect(
       trace.spans.map((row: unknown[]) => [
         row[0],
