@@ -56,8 +56,14 @@ async function copyWithNest(nest) {
 async function runSpecs(label, folder, node) {
   const report = join(workbench, 'report.json');
   rmSync(report, { force: true });
-  // test/contract looks at the repository and the package, not at Nest.
-  const flags = ['--ci', '--silent', '--json', `--outputFile=${report}`, '--testPathIgnorePatterns=/test/(contract|consumers)/'];
+  // test/contract looks at the repository and the package, not at Nest; foreign/ and backends/ at other programs.
+  const flags = [
+    '--ci',
+    '--silent',
+    '--json',
+    `--outputFile=${report}`,
+    '--testPathIgnorePatterns=/test/(contract|consumers|foreign|backends)/',
+  ];
   const failed = await run(node, ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...flags, ...paths], {
     cwd: folder,
     timeoutMs: 900_000,
