@@ -2,6 +2,7 @@
 import { TraceFlags } from '@opentelemetry/api';
 import { Logger } from '@nestjs/common';
 import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace-node';
+import type { FinishedSpan } from '../viewer/model/trace-span.js';
 import type { ViewerLink } from '../viewer/server/viewer-link.js';
 import type { ResolvedViewerOptions } from '../viewer/viewer-options.js';
 
@@ -12,7 +13,7 @@ export class ViewerDelivery implements SpanProcessor {
   /** Loads the viewer only here: an application without one need not hold it. */
   static async to(viewer: ResolvedViewerOptions): Promise<ViewerDelivery> {
     const { ViewerLink } = await import('../viewer/server/viewer-link.js');
-    const link = new ViewerLink(viewer, say);
+    const link = new ViewerLink(viewer, { encode, say });
     link.start();
     return new ViewerDelivery(link);
   }
@@ -32,6 +33,12 @@ export class ViewerDelivery implements SpanProcessor {
   shutdown(): Promise<void> {
     return this.link.close();
   }
+}
+
+/** The encoder costs as much at start-up as all the rest, so it comes with the first spans for another process. */
+async function encode(spans: readonly FinishedSpan[]): Promise<Uint8Array> {
+  const { ProtobufTraceSerializer } = await import('@opentelemetry/otlp-transformer');
+  return ProtobufTraceSerializer.serializeRequest(spans as ReadableSpan[]) ?? new Uint8Array();
 }
 
 function say(message: string): void {

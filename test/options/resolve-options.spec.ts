@@ -37,6 +37,44 @@ describe('options without anything set', () => {
   });
 });
 
+describe('the option "viewer"', () => {
+  const viewer = (given: unknown, env: NodeJS.ProcessEnv = {}) => resolveOptions(untyped({ viewer: given }), env).viewer;
+
+  it('is off by default, and on with defaults or with what is set', () => {
+    expect(viewer(undefined)).toBeUndefined();
+    expect(viewer(false)).toBeUndefined();
+    expect(viewer(true)).toEqual({ port: 4318, maxBytes: 32e6 });
+    expect(viewer({})).toEqual({ port: 4318, maxBytes: 32e6 });
+    expect(viewer({ port: 5000, maxMemoryMb: 8 })).toEqual({ port: 5000, maxBytes: 8e6 });
+  });
+
+  it('stays off in production unless that is named', () => {
+    jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+    for (const given of [true, {}, { port: 5000 }, { inProduction: false }]) {
+      expect(viewer(given, { NODE_ENV: 'production' })).toBeUndefined();
+    }
+    expect(viewer({ inProduction: true }, { NODE_ENV: 'production' })).toEqual({ port: 4318, maxBytes: 32e6 });
+    expect(viewer(true, { NODE_ENV: 'development' })).toBeDefined();
+  });
+
+  it('counts among what an adopted provider has no use for, where it is on', () => {
+    expect(resolveOptions({ viewer: true }, {}).pipelineOptionsInCode).toEqual(['viewer']);
+    expect(resolveOptions({ viewer: false }, {}).pipelineOptionsInCode).toEqual([]);
+  });
+
+  it.each([
+    [4318, 'option "viewer"'],
+    [{ port: 0 }, 'option "viewer.port"'],
+    [{ port: 80.5 }, 'option "viewer.port"'],
+    [{ port: 70_000 }, 'option "viewer.port"'],
+    [{ maxMemoryMb: 0 }, 'option "viewer.maxMemoryMb"'],
+    [{ inProduction: 'yes' }, 'option "viewer.inProduction"'],
+    [{ host: '0.0.0.0' }, 'option "viewer.host" does not exist'],
+  ])('refuses %j', (given, said) => {
+    expect(() => viewer(given)).toThrow(said);
+  });
+});
+
 describe('options in code', () => {
   it('are brought into one form', () => {
     const health = (request: { url?: string }) => request.url === '/health';

@@ -4,6 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { jest } from '@jest/globals';
 import { SpanKind } from '@opentelemetry/api';
 import { WaterfallExporter, type WaterfallOptions } from '../../lib/viewer/index.js';
+import { toTraceSpan } from '../../lib/viewer/model/trace-span.js';
 import { finishedSpan, type SpanSketch } from './finished-span.js';
 
 class Screen extends Writable {
@@ -359,5 +360,82 @@ describe('The waterfall exporter', () => {
       expect(screens[0]).not.toBe(screens[1]);
       expect(Math.max(...(screens[1] ?? '').split('\n').map(line => line.length))).toBe(72);
     });
+  });
+});
+
+describe('The waterfall in the terminal beside a viewer', () => {
+  const called: SpanSketch[] = [
+    { id: '5', name: 'GET /users/:id', service: 'users', kind: SpanKind.SERVER, parent: '4', isRemote: true, from: 25, to: 40 },
+    { id: '6', name: 'UsersRepository.find', service: 'users', parent: '5', from: 30, to: 35 },
+    { id: '9', name: 'elsewhere', service: 'users', parent: '8', from: 30, to: 35 },
+  ];
+  const viewer = (traceUrlPrefix: string | undefined = 'http://127.0.0.1:4318/trace/') => ({
+    asked: [] as string[],
+    traceUrlPrefix,
+    spansOf(traceId: string) {
+      this.asked.push(traceId);
+      return Promise.resolve([...order, ...called].map(sketch => toTraceSpan(finishedSpan(sketch))));
+    },
+  });
+
+  beforeEach(() => jest.useFakeTimers());
+  afterEach(() => jest.useRealTimers());
+
+  it('shows what other services did below, and ends with a link', async () => {
+    const { waterfall, screen, send } = exporter();
+    waterfall.showWith(viewer());
+    send(...order);
+    expect(screen.text).toBe('');
+    await jest.advanceTimersByTimeAsync(200);
+    expect(screen.text).toContain('6 spans');
+    expect(screen.text).toContain('[users] GET /users/:id');
+    expect(screen.text).toContain('UsersRepository.find');
+    expect(screen.text).not.toContain('elsewhere');
+    expect(screen.text.trimEnd().split('\n').at(-1)).toBe('  http://127.0.0.1:4318/trace/0000000000000000000000000000000a');
+  });
+
+  it('waits for nobody where nobody was called', () => {
+    const { waterfall, screen, send } = exporter();
+    const asked = viewer();
+    waterfall.showWith(asked);
+    send({ id: '1', name: 'GET /' });
+    expect(screen.text).toContain('GET /');
+    expect(screen.text.trimEnd()).toMatch(/http:\/\/127\.0\.0\.1:4318\/trace\/0+a$/);
+    expect(asked.asked).toEqual([]);
+  });
+
+  it('draws what it has when it is shut down, and as ever while there is no viewer', async () => {
+    const { waterfall, screen, send } = exporter();
+    waterfall.showWith(viewer());
+    send(...order);
+    await waterfall.shutdown();
+    expect(screen.text).toContain('4 spans');
+    await jest.advanceTimersByTimeAsync(500);
+    expect(screen.text.split('4 spans')).toHaveLength(2);
+    const without = exporter();
+    without.waterfall.showWith({ ...viewer(), traceUrlPrefix: undefined });
+    without.send(...order);
+    expect(without.screen.text).toContain('4 spans');
+    expect(without.screen.text).not.toContain('http://127');
+  });
+});
+
+describe('The waterfall in the terminal with less in it', () => {
+  it('leaves out what was fast enough', () => {
+    const { screen, send } = exporter({ minDurationMs: 50 });
+    send({ id: '1', name: 'fast', to: 49 }, { id: '2', name: 'slow', trace: 'b', to: 50 });
+    expect(screen.text).toContain('slow');
+    expect(screen.text).not.toContain('fast');
+  });
+
+  it('leaves out what went well', () => {
+    const { screen, send } = exporter({ onlyErrors: true });
+    send(
+      { id: '2', name: 'inner', parent: '1', error: 'x' },
+      { id: '1', name: 'half broken', to: 2 },
+      { id: '3', name: 'fine', trace: 'b' },
+    );
+    expect(screen.text).toContain('half broken');
+    expect(screen.text).not.toContain('fine');
   });
 });

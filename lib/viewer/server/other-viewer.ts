@@ -2,7 +2,7 @@
 import { Agent, request, type RequestOptions } from 'node:http';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { suppressed } from '../../local/work.js';
-import { readOtlp, writeOtlp } from '../model/otlp-json.js';
+import { readOtlp } from '../model/otlp-json.js';
 import type { TraceSpan } from '../model/trace-span.js';
 
 /** Who has the port: a viewer, another program, nobody, or somebody who does not answer just now. @internal */
@@ -37,10 +37,9 @@ export class OtherViewer {
     }
   }
 
-  /** False where it will not have them, now or later; rejects where it could not be reached. */
-  async send(spans: readonly TraceSpan[]): Promise<boolean> {
-    const body = Buffer.from(JSON.stringify(writeOtlp(spans)));
-    const headers = { 'content-type': 'application/json', 'content-length': body.length };
+  /** Sends an OTLP request in protobuf: false where it will not be had, now or later; rejects where nobody could be reached. */
+  async send(body: Uint8Array): Promise<boolean> {
+    const headers = { 'content-type': 'application/x-protobuf', 'content-length': body.length };
     const { status } = await this.call({ method: 'POST', path: '/v1/traces', headers, timeout: SEND_TIMEOUT_MS }, body, MAX_STATUS_BYTES);
     if (status >= 500) throw new Error(`the viewer answered ${status}`);
     return status === 200;
@@ -61,7 +60,7 @@ export class OtherViewer {
   }
 
   /** Under no request's context, so that nothing makes a span of it, and on connections that keep no process alive. */
-  private call(options: RequestOptions, body: Buffer | undefined, maxBytes: number): Promise<Answer> {
+  private call(options: RequestOptions, body: Uint8Array | undefined, maxBytes: number): Promise<Answer> {
     return context.with(
       QUIET,
       () =>

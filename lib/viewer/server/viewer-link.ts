@@ -25,6 +25,13 @@ const LOOK_AGAIN_AFTER_REFUSAL_MS = 10_000;
 const MAX_SILENT_LOOKS = 5;
 const JITTER_MS = 100;
 
+/** What the link needs of who has the spans. @internal */
+export interface ViewerLinkOwner {
+  /** `spans` as an OTLP request in protobuf. */
+  encode(spans: readonly FinishedSpan[]): Promise<Uint8Array>;
+  say(message: string): void;
+}
+
 /** @internal */
 export class ViewerLink {
   private role: Role = { name: 'seeking' };
@@ -39,7 +46,7 @@ export class ViewerLink {
 
   constructor(
     private readonly options: ResolvedViewerOptions,
-    private readonly say: (message: string) => void,
+    private readonly owner: ViewerLinkOwner,
   ) {
     this.other = new OtherViewer(options.port);
     this.url = `http://127.0.0.1:${options.port}`;
@@ -135,13 +142,13 @@ export class ViewerLink {
       if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return false;
       throw error;
     }
-    this.say(messages.viewerHosted(this.url));
+    this.owner.say(messages.viewerHosted(this.url));
     return true;
   }
 
   private join(): void {
     this.role = { name: 'joined' };
-    this.say(messages.viewerJoined(this.url));
+    this.owner.say(messages.viewerJoined(this.url));
     this.lookAgain(LOOK_EVERY_MS);
   }
 
@@ -170,13 +177,25 @@ export class ViewerLink {
   private async send(): Promise<void> {
     while (this.waiting.length > 0 && this.role.name === 'joined') {
       const batch = this.waiting.splice(0, BATCH);
+      const body = await this.encoded(batch);
+      if (body === undefined) continue;
       try {
-        if (!(await this.other.send(modelOf(batch)))) reportTrouble('viewer:rejected', messages.viewerRejected(this.url));
+        if (!(await this.other.send(body))) reportTrouble('viewer:rejected', messages.viewerRejected(this.url));
       } catch {
         this.waiting.unshift(...batch);
         if (this.role.name === 'joined' && !this.isClosing) this.seek(Math.random() * JITTER_MS);
         return;
       }
+    }
+  }
+
+  /** `undefined` for spans that cannot be encoded: they would never be. */
+  private async encoded(batch: readonly FinishedSpan[]): Promise<Uint8Array | undefined> {
+    try {
+      return await this.owner.encode(batch);
+    } catch (error) {
+      reportTrouble('viewer:rejected', messages.viewerRejected(this.url), error);
+      return undefined;
     }
   }
 

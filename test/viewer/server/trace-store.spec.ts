@@ -8,8 +8,8 @@ import { type StoreChange, TraceStore } from '../../../lib/viewer/server/trace-s
 import { traceId } from '../finished-span.js';
 import { otlp, otlpSpan, spansOf } from './viewers.js';
 
-beforeEach(() => jest.useFakeTimers());
-afterEach(() => jest.useRealTimers());
+beforeEach(() => void jest.useFakeTimers());
+afterEach(() => void jest.useRealTimers());
 
 const idsIn = (store: TraceStore) => Array.from(store.all(), trace => trace.traceId.replace(/^0+/, ''));
 
