@@ -82,11 +82,11 @@ export class Program {
   }
 
   /** Asks it to end, and takes no for no answer. */
-  async stop(): Promise<void> {
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const ended = once(this.child, 'exit');
     const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_TIMEOUT_MS);
-    this.child.kill('SIGTERM');
+    this.child.kill(signal);
     await ended;
     clearTimeout(timer);
   }
