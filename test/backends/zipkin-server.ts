@@ -25,7 +25,9 @@ export async function zipkinJar(): Promise<Found<string>> {
     if (!answer.ok) return { missing: `Zipkin's server cannot be fetched: the Maven repository answered ${answer.status}` };
     content = Buffer.from(await answer.arrayBuffer());
   } catch (error) {
-    return { missing: `Zipkin's server cannot be fetched (MAVEN_REPOSITORY_URL names another repository): ${String(error)}` };
+    return {
+      missing: `Zipkin's server cannot be fetched: ${String((error as Error).cause ?? error)}; MAVEN_REPOSITORY_URL names another source`,
+    };
   }
   if (!isTheOne(content)) throw new Error(`${FILE} is not the file that it was: its SHA-256 differs.`);
   mkdirSync(dirname(jar), { recursive: true });

@@ -16,7 +16,11 @@ export function specsWith<T>(what: string, found: Found<T>) {
   return (title: string, _spec: (thing: T) => Promise<void>, _timeoutMs?: number): void => skipped(`${title} (${found.missing})`, () => {});
 }
 
-/** The last line that says something, as the reason why something is missing. */
+/** The first line that speaks of trouble, else the last: why something is missing. */
 export function reasonIn(output: string): string {
-  return output.trim().split('\n').at(-1)?.trim().slice(0, 200) || 'without a word';
+  const lines = output.trim().split('\n');
+  const line = lines.find(text => /\s/.test(text.trim()) && TROUBLE.test(text)) ?? lines.at(-1);
+  return line?.trim().slice(0, 200) || 'without a word';
 }
+
+const TROUBLE = /error|fail|cannot|could not|unable|refused|not found|disabled|no such/i;
