@@ -51,7 +51,7 @@ export class Api {
       return true;
     }
     if (this.last?.traceId !== trace.traceId || this.last.revision !== trace.revision) {
-      this.last = { traceId: trace.traceId, revision: trace.revision, body: json(traceRows(trace)) };
+      this.last = { traceId: trace.traceId, revision: trace.revision, body: Buffer.from(traceRows(trace)) };
     }
     send(request, response, this.last.body);
     return true;
