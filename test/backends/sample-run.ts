@@ -40,13 +40,10 @@ export interface ToldSpan {
 export function expectSame(told: readonly ToldSpan[], ours: readonly ToldSpan[]): void {
   const byId = (a: ToldSpan, b: ToldSpan) => (a.id < b.id ? -1 : 1);
   const [theirs, wanted] = [[...told].sort(byId), [...ours].sort(byId)];
-  const times = theirs.map(({ start, duration }, index) => [
-    start - (wanted[index]?.start ?? 0),
-    duration - (wanted[index]?.duration ?? 0),
-  ]);
   const inTime = theirs.map((span, index) => {
-    const { start = 0, duration = 0 } = wanted[index] ?? {};
-    return times[index]?.every(difference => Math.abs(difference) <= 1) === true ? { ...span, start, duration } : span;
+    const { start, duration } = wanted[index] ?? span;
+    const isInTime = Math.abs(span.start - start) <= 1 && Math.abs(span.duration - duration) <= 1;
+    return isInTime ? { ...span, start, duration } : span;
   });
   expect(inTime).toEqual(wanted);
 }
