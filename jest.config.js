@@ -7,8 +7,8 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
-  // Folders with applications of their own, and what was built.
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/consumers/'],
+  // What needs more than Node and npm (`npm run test:foreign`); folders with applications of their own, and what was built.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/(consumers|foreign|backends)/'],
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/consumers/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1', '^cookie$': '<rootDir>/test/cookie.cjs' },

@@ -66,13 +66,13 @@ async function copyWithNest(nest) {
 async function runSpecs(label, folder, node) {
   const report = join(workbench, 'report.json');
   rmSync(report, { force: true });
-  // These look at the repository, the package and the viewer's page, not at Nest.
+  // These look at the repository, the package, the viewer's page and other programs, not at Nest.
   const flags = [
     '--ci',
     '--silent',
     '--json',
     `--outputFile=${report}`,
-    '--testPathIgnorePatterns=/test/(contract|consumers|viewer/page)/',
+    '--testPathIgnorePatterns=/test/(contract|consumers|foreign|backends|viewer/page)/',
   ];
   const failed = await run(node, ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...flags, ...paths], {
     cwd: folder,
