@@ -36,7 +36,7 @@ const browser = await chromium.launch({
 });
 try {
   for (const colorScheme of ['light', 'dark']) {
-    const context = await browser.newContext({ colorScheme, deviceScaleFactor: 2, viewport: { width: 1200, height: 620 } });
+    const context = await browser.newContext({ colorScheme, deviceScaleFactor: 2, viewport: { width: 1200, height: 480 } });
     await takeTerminal(context, colorScheme);
     await takePage(context, colorScheme);
     await context.close();
@@ -63,6 +63,7 @@ async function takePage(context, colorScheme) {
   const page = await context.newPage();
   await page.goto(`${url}/trace/${slowest.traceId}`);
   await page.getByRole('treegrid').waitFor();
+  await page.getByText('Live').waitFor();
   await page.screenshot({ path: `${folder}viewer-${colorScheme}.png` });
 }
 

@@ -7,7 +7,7 @@ import ts from 'typescript';
 import { manifest, type PackedPackage, packagesUsersHave, packPackage } from './packed-package.js';
 
 const ENTRIES = Object.keys(manifest.exports).filter(entry => entry !== './package.json');
-const ENTRY_FILES = ENTRIES.map(entry => join(entry, 'index.js')).sort();
+const ENTRY_FILES = [...ENTRIES.map(entry => join(entry, 'index.js')), 'command.js'].sort();
 const NAMES = ENTRIES.map(entry => join(manifest.name, entry));
 
 describe('The packed package', () => {
