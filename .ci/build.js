@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { rollup } from '@rollup/wasm-node';
 
 const typescript = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 const compile = project => execFileSync(process.execPath, [typescript, '-p', project], { stdio: 'inherit' });
@@ -19,20 +19,14 @@ rmSync('dist', { recursive: true, force: true });
 compile('tsconfig.cjs.json');
 writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n');
 
-// Metadata of decorators is known to the compiler alone, so what is joined is its output.
+// Metadata of decorators is known to the compiler alone, so what is joined is its output. Rollup leaves every class its name.
 compile('tsconfig.build.json');
-const { outputFiles } = await build({
-  entryPoints: [...imported, ...Object.values(bin)],
-  outbase: 'dist/esm',
-  outdir: 'dist/esm',
-  bundle: true,
-  splitting: true,
-  write: false,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20.19',
-  packages: 'external',
-  chunkNames: 'chunk-[hash]',
+const bundle = await rollup({
+  input: Object.fromEntries([...imported, ...Object.values(bin)].map(file => [file.slice('./dist/esm/'.length, -'.js'.length), file])),
+  external: id => !/^[./]/.test(id),
+  // The compiler's helpers for decorators look for an older copy of themselves there.
+  onLog: (level, log, report) => log.code === 'THIS_IS_UNDEFINED' || report(level, log),
 });
+const { output } = await bundle.generate({ format: 'es', chunkFileNames: 'chunk-[hash].js', minifyInternalExports: false });
 for (const file of readdirSync('dist/esm', { recursive: true })) if (file.endsWith('.js')) rmSync(join('dist/esm', file));
-for (const { path, contents } of outputFiles) writeFileSync(path, contents);
+for (const { fileName, code } of output) writeFileSync(join('dist/esm', fileName), code);

@@ -10,10 +10,12 @@ const applications = new WeakMap<object, Promise<RunningApplication>>();
 
 /**
  * Applications that Nest has not brought up yet. Nobody is told when a start-up fails, and what failed is not closed either: the next
- * application to start finds it here.
+ * application to start finds it here, also where this file has been loaded anew (`jest.resetModules()`).
  */
-const startingUp = new Set<RunningApplication>();
-let starts = 0;
+const STARTS = Symbol.for('nestjs-tracing/starts');
+const starts: { readonly pending: Set<RunningApplication>; count: number } = ((
+  globalThis as { [STARTS]?: { readonly pending: Set<RunningApplication>; count: number } }
+)[STARTS] ??= { pending: new Set(), count: 0 });
 
 /** What the module and its imports share while the application runs. @internal */
 export class RunningApplication implements TracingApplication {
@@ -22,6 +24,7 @@ export class RunningApplication implements TracingApplication {
   readonly isEnabled: boolean;
   private inCharge: object | undefined;
   private isInForce = false;
+  private isStopped = false;
   private readonly installs: (() => () => void)[] = [];
   private readonly undo: (() => void)[] = [];
   private readonly contextManager = new LateContextManager();
@@ -53,15 +56,15 @@ export class RunningApplication implements TracingApplication {
   private static async start(options: TracingOptions): Promise<RunningApplication> {
     const resolved = resolveOptions(options);
     const { inbound, outbound, logs } = resolved;
-    const start = ++starts;
-    for (const forerunner of [...startingUp]) forerunner.giveWay();
+    if (resolved.enabled) for (const forerunner of [...starts.pending]) forerunner.giveWay();
+    const start = resolved.enabled ? ++starts.count : starts.count;
     const pipeline = resolved.enabled ? await createPipeline(resolved) : undefined;
     const propagator = pipeline?.propagator ?? createRelay(resolved.propagators);
     const application = new RunningApplication(pipeline, propagator, inbound, outbound, pipeline !== undefined && logs);
     application.enterForce();
-    startingUp.add(application);
+    starts.pending.add(application);
     // What failed while the pipeline was built is found out here.
-    if (start !== starts) application.giveWay();
+    if (start !== starts.count) application.giveWay();
     return application;
   }
 
@@ -77,17 +80,19 @@ export class RunningApplication implements TracingApplication {
 
   /** Nest brings the application up: it is in force, also where another one has started meanwhile. */
   proceed(): void {
+    // Closed while it was starting.
+    if (this.isStopped) return;
     if (!this.isInForce) {
       this.pipeline?.comeBack();
       this.enterForce();
     }
-    startingUp.add(this);
+    starts.pending.add(this);
   }
 
   /** The application is up: only its own end takes it out of force. */
   succeed(): void {
     this.proceed();
-    startingUp.delete(this);
+    starts.pending.delete(this);
   }
 
   /** Installs what others in the process share, now and whenever the application comes into force; `install` returns how to undo it. */
@@ -102,7 +107,8 @@ export class RunningApplication implements TracingApplication {
 
   /** Delivers what has been recorded, within the deadline of the options. */
   async stop(): Promise<void> {
-    startingUp.delete(this);
+    this.isStopped = true;
+    starts.pending.delete(this);
     this.installs.length = 0;
     this.leaveForce();
     await this.pipeline?.shutdown();
@@ -110,7 +116,7 @@ export class RunningApplication implements TracingApplication {
 
   /** Leaves the process as if the application had never been started. Its exporters stay usable: a second attempt may be given the same. */
   private giveWay(): void {
-    startingUp.delete(this);
+    starts.pending.delete(this);
     this.leaveForce();
     this.pipeline?.withdraw();
   }

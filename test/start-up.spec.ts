@@ -126,6 +126,22 @@ describe('a start-up that fails', () => {
   });
 });
 
+describe('an application that is closed while it starts', () => {
+  it('is gone for good', async () => {
+    let [arrive, connect] = [(): void => undefined, (): void => undefined];
+    const isWaiting = new Promise<void>(resolve => (arrive = resolve));
+    const connection = new Promise<void>(resolve => (connect = resolve));
+    const slow = () => ({ onModuleInit: () => (arrive(), connection) });
+    const app = await NestFactory.create(moduleWith(new TraceRecorder(), slow), { logger: false, abortOnError: false });
+    const initialising = app.init();
+    await isWaiting;
+    await app.close();
+    connect();
+    await initialising;
+    expect(registered()).toEqual(nothing);
+  });
+});
+
 describe('an application that is never initialised', () => {
   it('is traced until the next one starts', async () => {
     const [first, second] = [new TraceRecorder(), new TraceRecorder()];

@@ -21,7 +21,7 @@ import {
 } from '../conventions/http-server.js';
 import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { guarded, reportTrouble } from '../local/trouble.js';
-import { type TracingApplication, type Work, withWork } from '../local/work.js';
+import { isAnyoneEnlisted, type TracingApplication, type Work, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { InboundRequest } from '../tracing.options.js';
 import { headerGetter } from '../propagation/header-getter.js';
@@ -236,10 +236,14 @@ export function openServerRequest(
   const { inbound } = application;
   if (!application.isEnabled) {
     const caller = trusted(application, request, incomingContext(application, request));
-    return caller === SLIM_ROOT ? undefined : untracedContext(new UntracedRequest(application, request, caller));
+    // Beside an application that is traced, work that belongs to nobody would be taken for its.
+    if (caller === SLIM_ROOT && !isAnyoneEnlisted()) return undefined;
+    return untracedContext(new UntracedRequest(application, request, caller));
   }
   if (isIgnored(request)) {
-    const caller = new LateContext(() => trusted(application, request, incomingContext(application, request)));
+    const read = () => trusted(application, request, incomingContext(application, request));
+    // A user's function is asked while the request is there to be looked at.
+    const caller = typeof inbound.trust === 'function' ? read() : new LateContext(read);
     return untracedContext(new UntracedRequest(application, request, caller));
   }
 

@@ -21,7 +21,7 @@ import {
 import { recordException } from '../conventions/failure.js';
 import { isUntraced, NO_SPAN, runInSpan } from './run-in-span.js';
 import { SLIM_ROOT } from './slim-context.js';
-import { type TracingApplication, withWork, workIn } from './work.js';
+import { relayIn, type TracingApplication, withWork, workIn } from './work.js';
 
 /**
  * Traces by hand what decorators cannot reach. An OpenTelemetry tracer with shortcuts; inject it by its class. Spans join the trace that
@@ -76,7 +76,9 @@ export class Tracer implements OpenTelemetryTracer {
 
   /** The span that is active here, whoever opened it; `undefined` outside any span. */
   currentSpan(): Span | undefined {
-    return trace.getActiveSpan();
+    const active = trace.getActiveSpan();
+    // A caller's decision about sampling without a trace stands where a span would.
+    return active !== undefined && isSpanContextValid(active.spanContext()) ? active : undefined;
   }
 
   /** The id of the active trace, sampled or not; `undefined` outside any span. */
@@ -108,7 +110,7 @@ export class Tracer implements OpenTelemetryTracer {
 
   /** Writes the headers that continue the active trace into `carrier` and returns it. */
   inject<Carrier>(carrier: Carrier, ctx: Context = context.active(), setter?: TextMapSetter<Carrier>): Carrier {
-    this.propagator.inject(workIn(ctx)?.relay ?? ctx, carrier, setter ?? (defaultTextMapSetter as TextMapSetter<Carrier>));
+    this.propagator.inject(relayIn(ctx) ?? ctx, carrier, setter ?? (defaultTextMapSetter as TextMapSetter<Carrier>));
     return carrier;
   }
 
@@ -124,21 +126,17 @@ export class Tracer implements OpenTelemetryTracer {
 
   /** The value of a baggage entry that travels with the active context. */
   getBaggage(key: string): string | undefined {
-    return baggageIn(context.active())?.getEntry(key)?.value;
+    return propagation.getActiveBaggage()?.getEntry(key)?.value;
   }
 
   /** Calls `fn` with further baggage entries; outgoing calls made in it carry them. */
   withBaggage<T>(entries: Readonly<Record<string, string | BaggageEntry>>, fn: () => T): T {
     const active = context.active();
-    let baggage = baggageIn(active) ?? propagation.createBaggage();
+    let baggage = propagation.getBaggage(active) ?? propagation.createBaggage();
     for (const [key, entry] of Object.entries(entries)) {
       baggage = baggage.setEntry(key, typeof entry === 'string' ? { value: entry } : entry);
     }
-    const ctx = propagation.setBaggage(active, baggage);
-    const work = workIn(active);
-    if (work?.relay === undefined) return context.with(ctx, fn);
-    // Not traced: what goes out is the caller's context, so that is what the entries must be in.
-    return context.with(withWork(ctx, { application: work.application, relay: propagation.setBaggage(work.relay, baggage) }), fn);
+    return context.with(propagation.setBaggage(active, baggage), fn);
   }
 
   private get propagator(): Pick<TextMapPropagator, 'inject' | 'extract'> {
@@ -151,8 +149,4 @@ export class Tracer implements OpenTelemetryTracer {
     if (application === undefined || workIn(ctx)?.application === application) return ctx;
     return withWork(ctx, application.isEnabled ? { application } : { application, relay: ctx });
   }
-}
-
-function baggageIn(ctx: Context): ReturnType<typeof propagation.getBaggage> {
-  return propagation.getBaggage(workIn(ctx)?.relay ?? ctx);
 }

@@ -1,5 +1,5 @@
 /** What is being worked on: the unit of work in the active context, the application it belongs to, and whether it is traced at all. */
-import { type Context, context, createContextKey, type Span, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
+import { type Context, context, createContextKey, propagation, type Span, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
 import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing.options.js';
 
 /** One running application as the rest of the library sees it. @internal */
@@ -41,6 +41,18 @@ export function withWork(ctx: Context, work: Work): Context {
   return ctx.setValue(WORK, work);
 }
 
+/**
+ * What leaves with calls made in `ctx` where its work is not traced: the caller's context, with the baggage of `ctx`. `undefined` where it is
+ * traced: then `ctx` itself leaves. @internal
+ */
+export function relayIn(ctx: Context): Context | undefined {
+  const relay = workIn(ctx)?.relay;
+  if (relay === undefined) return undefined;
+  const baggage = propagation.getBaggage(ctx);
+  if (baggage === propagation.getBaggage(relay)) return relay;
+  return baggage === undefined ? propagation.deleteBaggage(relay) : propagation.setBaggage(relay, baggage);
+}
+
 const SUPPRESSED = createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
 
 /** Whether `ctx` forbids any span, as OpenTelemetry's `suppressTracing` does around exporters' own calls. @internal */
@@ -64,6 +76,11 @@ export function applicationIn(ctx: Context = context.active()): TracingApplicati
 /** From now on work outside any request may belong to `application`. @internal */
 export function enlist(application: TracingApplication): void {
   live.push(application);
+}
+
+/** Whether there is an application that work outside any request may belong to. @internal */
+export function isAnyoneEnlisted(): boolean {
+  return live.length > 0;
 }
 
 /** Ends what {@link enlist} began. @internal */

@@ -25,7 +25,7 @@ import {
   isClientFailure,
 } from '../conventions/http-client.js';
 import { guarded, reportTrouble } from '../local/trouble.js';
-import { applicationIn, isSuppressed, type TracingApplication, workIn } from '../local/work.js';
+import { applicationIn, isSuppressed, relayIn, type TracingApplication } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { OutboundResponse } from '../tracing.options.js';
 import { callRulesOf } from './call-rules.js';
@@ -135,7 +135,7 @@ export function openClientSpan<Call, Answer>(
   try {
     const application = applicationIn(parent);
     if (application === undefined) return undefined;
-    const relay = workIn(parent)?.relay;
+    const relay = relayIn(parent);
     if (relay !== undefined) {
       passOn(relay, application, exit, call);
       return undefined;

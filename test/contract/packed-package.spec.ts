@@ -46,6 +46,12 @@ describe('The packed package', () => {
     ).toEqual(ENTRY_FILES);
   });
 
+  it('calls classes what they are called in the source, as Nest prints their names', () => {
+    const source = `import * as all from '${manifest.name}';
+      for (const [name, value] of Object.entries(all)) if (/^class/.test(String(value)) && value.name !== name) console.log(name, value.name);`;
+    expect(node('names.mjs', source)).toBe('');
+  });
+
   it('has entry points and nothing else to import', () => {
     const source = (path: string) =>
       `import('${path}').then(() => console.log('resolved'), error => console.log(error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED' ? 'refused' : error))`;

@@ -11,6 +11,7 @@ import {
 import { firstValueFrom, of } from 'rxjs';
 import { Span } from '../../lib/local/span.decorator.js';
 import { Tracer } from '../../lib/local/tracer.js';
+import { untracedContext } from '../../lib/local/slim-context.js';
 import { applicationIn, withWork, workIn } from '../../lib/local/work.js';
 import { refusedSpan, rootContextOf, TestApplication } from '../application.js';
 
@@ -214,7 +215,7 @@ describe('Tracer and carriers', () => {
     expect(disabled.with(disabled.extract(incoming), () => disabled.inject({}))).toEqual(incoming);
     expect(tracer.inject({}, workIn(disabled.extract(incoming))?.relay)).toEqual(incoming);
     const relay = app.propagator.extract(ROOT_CONTEXT, incoming, { keys: Object.keys, get: (carrier, key) => carrier[key] as string });
-    context.with(withWork(ROOT_CONTEXT, { application: app, relay }), () => expect(tracer.inject({})).toEqual(incoming));
+    context.with(untracedContext({ application: app, relay }), () => expect(tracer.inject({})).toEqual(incoming));
   });
 
   it('without application uses whatever is registered globally', () => {
@@ -240,7 +241,7 @@ describe('Tracer and baggage', () => {
 
   it('does so where nothing is traced, too', () => {
     const relay = propagation.setBaggage(ROOT_CONTEXT, propagation.createBaggage({ tenant: { value: 'acme' } }));
-    context.with(withWork(ROOT_CONTEXT, { application: app, relay }), () => {
+    context.with(untracedContext({ application: app, relay }), () => {
       expect(tracer.getBaggage('tenant')).toBe('acme');
       tracer.withBaggage({ user: '7' }, () => expect(tracer.inject({})).toEqual({ baggage: 'tenant=acme,user=7' }));
     });

@@ -1,5 +1,6 @@
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { Controller, Get, Headers, Injectable } from '@nestjs/common';
+import { context, propagation } from '@opentelemetry/api';
 import { firstValueFrom } from 'rxjs';
 import { NoSpan } from '../../lib/index.js';
 import { adapters, startApplication, type TestApplication } from '../inbound/http-application.js';
@@ -29,6 +30,12 @@ class Gateway {
   }
   @Get('both') async both() {
     return Promise.all([this.users.viaAxios(), this.users.viaFetch()]);
+  }
+  /** With the caller's baggage taken away, and some of its own. */
+  @Get('baggage') async baggage() {
+    await context.with(propagation.deleteBaggage(context.active()), () => this.users.viaFetch());
+    const own = propagation.createBaggage({ tenant: { value: 'me' } });
+    await context.with(propagation.setBaggage(context.active(), own), () => this.users.viaAxios());
   }
   @NoSpan() @Get('quiet/axios') quietAxios() {
     return this.users.viaAxios();
@@ -87,6 +94,40 @@ describe.each(adapters)('calls of a Nest application on %s', adapter => {
     await app.request(path, { headers: { traceparent: caller } });
     expect(downstream.headersOf('/ok').traceparent).toBe(caller);
     expect(app.recorder.spans).toEqual([]);
+  });
+
+  it.each(['/axios', '/fetch'])('where tracing is disabled (%s) are not taken for those of another application', async path => {
+    const other = await startApplication(adapter, { controllers: [] });
+    try {
+      await start({ enabled: false });
+      await app.request(path);
+      expect(downstream.headersOf('/ok').traceparent).toBeUndefined();
+      expect(other.recorder.spans).toEqual([]);
+    } finally {
+      await other.close();
+    }
+  });
+
+  it('from an ignored request carry the baggage that is in force where they are made', async () => {
+    await start({ inbound: { ignore: '*' } });
+    await app.request('/baggage', { headers: { traceparent: caller, baggage: 'secret=1' } });
+    const [without, own] = downstream.requests.slice(-2).map(({ headers }) => headers);
+    expect([without?.baggage, own?.baggage]).toEqual([undefined, 'tenant=me']);
+    expect([without?.traceparent, own?.traceparent]).toEqual([caller, caller]);
+  });
+
+  it('from an ignored request are made for a caller that was looked at when it came', async () => {
+    let asked = 0;
+    const trust = () => {
+      asked += 1;
+      // Whoever reads the active context is not sent round in a circle.
+      propagation.getActiveBaggage();
+      return true;
+    };
+    await start({ inbound: { ignore: '*', trust } });
+    await app.request('/both', { headers: { traceparent: caller } });
+    expect(asked).toBe(1);
+    expect(downstream.headersOf('/ok').traceparent).toBe(caller);
   });
 
   it('are no longer traced after the application was closed', async () => {
