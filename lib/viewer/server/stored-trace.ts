@@ -16,6 +16,8 @@ export class StoredTrace {
   startNs = 0n;
   private endNs = 0n;
   private errorCount = 0;
+  /** Resources and scopes whose bytes are counted here. */
+  readonly shared = new Set<object>();
   private readonly spansOfService = new Map<string, number>();
   /** The topmost span; `undefined` where it has to be looked for. */
   private topmost: TraceSpan | undefined;
@@ -30,6 +32,7 @@ export class StoredTrace {
   add(span: TraceSpan, bytes: number): void {
     const isFirst = this.spans.size === 0;
     this.spans.set(span.spanId, span);
+    this.shared.add(span.resource).add(span.scope);
     this.bytes += bytes;
     if (isFirst || span.startNs < this.startNs) this.startNs = span.startNs;
     if (isFirst || span.endNs > this.endNs) this.endNs = span.endNs;

@@ -72,10 +72,11 @@ function readSpan(given: ZipkinSpan, resource: Attributes, shared: ReadonlySet<s
     }),
     links: [],
     resource,
-    scope: { name: 'zipkin' },
+    scope: SCOPE,
   };
 }
 
+const SCOPE = { name: 'zipkin' };
 const KINDS: Readonly<Record<string, SpanKindName>> = { CLIENT: 'client', SERVER: 'server', PRODUCER: 'producer', CONSUMER: 'consumer' };
 
 /** Ids are 64 or 128 bits, without leading zeros if the sender likes. */
