@@ -112,7 +112,7 @@ function readSpan(given: unknown, resource: Attributes, scope: TraceSpan['scope'
     attributes: readAttributes(span.attributes),
     events: objects(span.events).map(event => ({
       name: text(event.name) ?? '',
-      time: hrTime(timeOf(event.timeUnixNano) ?? startNs),
+      time: hrTime(eventTimeOf(event.timeUnixNano) ?? startNs),
       attributes: readAttributes(event.attributes),
     })),
     links: objects(span.links).flatMap(readLink),
@@ -168,6 +168,12 @@ function timeOf(value: unknown): bigint | undefined {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? BigInt(Math.round(value)) : undefined;
   return typeof value === 'string' && /^\d{1,20}$/.test(value) ? BigInt(value) : undefined;
+}
+
+/** An SDK that was given no time it could read sends zero. */
+function eventTimeOf(value: unknown): bigint | undefined {
+  const ns = timeOf(value);
+  return ns === 0n ? undefined : ns;
 }
 
 function hrTime(ns: bigint): HrTime {

@@ -78,6 +78,18 @@ describe("The viewer's API", () => {
     expect(later.revision).toBeGreaterThan(trace.revision);
   });
 
+  it('shows what happened at no valid time as at the start of its span', async () => {
+    const { url, store } = await startViewer();
+    const time: [number, number] = [NaN, NaN];
+    const events = [{ name: 'x', time }, ...failing.events];
+    const whole = finishedSpan({ ...failing, events });
+    store.add([toTraceSpan(whole), toTraceSpan({ ...finishedSpan({ id: '9', from: 10 }), endTime: [Infinity, 0.5] })]);
+    const { spans } = (await call(`${url}/api/traces/${traceId('a')}`)).json();
+    expect(spans.map((row: unknown[]) => row[10])).toEqual([[0, 1e6, -2e6 - 1], undefined]);
+    expect((await call(`${url}/api/traces/${traceId('a')}/otlp`)).status).toBe(200);
+    expect(toTraceSpan({ ...whole, startTime: time }).startNs).toBe(toTraceSpan(whole).endNs);
+  });
+
   it('hands a trace out as OTLP JSON that can be read again', async () => {
     const { url, store } = await startViewer();
     store.add(spansOf(request, failing, called));
