@@ -53,6 +53,8 @@ export function readOtlp(request: unknown, share = (resource: Attributes): Attri
   const spans: TraceSpan[] = [];
   let rejected = 0;
   for (const { resource, scopeSpans } of objects((request as OtlpRequest).resourceSpans)) {
+    // A million resources without spans are not worth comparing.
+    if (!Array.isArray(scopeSpans) || scopeSpans.length === 0) continue;
     const attributes = share(readAttributes(objectOr(resource).attributes));
     for (const { scope, spans: given } of objects(scopeSpans)) {
       const { name, version } = objectOr(scope);

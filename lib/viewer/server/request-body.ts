@@ -13,6 +13,31 @@ export class Refusal extends Error {
   }
 }
 
+/**
+ * Objects and lists that one request may be made of: a few kilobytes inflate to millions of empty ones, which would keep the application
+ * for seconds. The longest request of real spans has fewer.
+ * @internal
+ */
+export const MAX_PARTS = 1_000_000;
+
+/** @internal */
+export function tooManyParts(): Refusal {
+  return new Refusal(413, `the body is made of more than ${MAX_PARTS} parts`);
+}
+
+/** The JSON in `body`; throws a {@link Refusal} where it has too many parts, and as `JSON.parse` does. @internal */
+export function parseJson(body: Buffer): unknown {
+  // Each opens with one byte and closes with another.
+  for (let at = body.length > 2 * MAX_PARTS ? 0 : Infinity, parts = 0; at < body.length; at++) {
+    const byte = body[at];
+    if ((byte === OBJECT || byte === LIST) && ++parts > MAX_PARTS) throw tooManyParts();
+  }
+  return JSON.parse(body.toString());
+}
+
+const OBJECT = 0x7b;
+const LIST = 0x5b;
+
 const INFLATING: Readonly<Record<string, (body: Buffer, options: ZlibOptions) => Promise<Buffer>>> = {
   gzip: promisify<Buffer, ZlibOptions, Buffer>(gunzip),
   'x-gzip': promisify<Buffer, ZlibOptions, Buffer>(gunzip),

@@ -123,6 +123,8 @@ describe('The OTLP intake', () => {
     ['another encoding', '{}', 'application/json', { 'content-encoding': 'br' }, 415, 3],
     ['far too much', '{}'.padEnd(17 * 1024 * 1024), 'application/json', {}, 413, 8],
     ['a bomb', gzipSync('{}'.padEnd(17 * 1024 * 1024)), 'application/json', { 'content-encoding': 'gzip' }, 413, 8],
+    ['millions of empty objects', gzipSync(`[${'{},'.repeat(5e6)}{}]`), 'application/json', { 'content-encoding': 'gzip' }, 413, 8],
+    ['millions of empty messages', gzipSync(Buffer.alloc(16e6).fill('\n\0')), PROTOBUF, { 'content-encoding': 'gzip' }, 413, 8],
     ['a bomb as protobuf', gzipSync(Buffer.alloc(17 * 1024 * 1024)), PROTOBUF, { 'content-encoding': 'gzip' }, 413, 8],
   ] as [string, string | Buffer, string, Record<string, string>, number, number][])(
     'refuses %s with the status of the protocol, in the language of the request',
