@@ -97,6 +97,7 @@ function readSpan(given: unknown, resource: Attributes, scope: TraceSpan['scope'
   const startNs = timeOf(span.startTimeUnixNano);
   if (traceId === undefined || spanId === undefined || startNs === undefined || startNs === 0n) return undefined;
   const endNs = timeOf(span.endTimeUnixNano) ?? 0n;
+  if (startNs > MAX_TIME || endNs > MAX_TIME) return undefined;
   const { code, message } = objectOr(span.status);
   return {
     traceId,
@@ -150,6 +151,8 @@ function writeSpan(span: TraceSpan): OtlpSpan {
 }
 
 const SECOND = 1_000_000_000n;
+/** What 64 bits hold: a later time could be written nowhere. */
+const MAX_TIME = 2n ** 64n - 1n;
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'];
 const STATUSES = ['UNSET', 'OK', 'ERROR'];
 const HEX = /^[0-9a-f]+$/i;
@@ -172,10 +175,10 @@ function timeOf(value: unknown): bigint | undefined {
   return typeof value === 'string' && /^\d{1,20}$/.test(value) ? BigInt(value) : undefined;
 }
 
-/** An SDK that was given no time it could read sends zero. */
+/** An SDK that was given no valid time sends zero. */
 function eventTimeOf(value: unknown): bigint | undefined {
   const ns = timeOf(value);
-  return ns === 0n ? undefined : ns;
+  return ns === undefined || ns === 0n || ns > MAX_TIME ? undefined : ns;
 }
 
 function hrTime(ns: bigint): HrTime {
