@@ -38,11 +38,11 @@ export function parseJson(body: Buffer): unknown {
 const OBJECT = 0x7b;
 const LIST = 0x5b;
 
-const INFLATING: Readonly<Record<string, (body: Buffer, options: ZlibOptions) => Promise<Buffer>>> = {
-  gzip: promisify<Buffer, ZlibOptions, Buffer>(gunzip),
-  'x-gzip': promisify<Buffer, ZlibOptions, Buffer>(gunzip),
-  deflate: promisify<Buffer, ZlibOptions, Buffer>(inflate),
-};
+const INFLATING: ReadonlyMap<string, (body: Buffer, options: ZlibOptions) => Promise<Buffer>> = new Map([
+  ['gzip', promisify<Buffer, ZlibOptions, Buffer>(gunzip)],
+  ['x-gzip', promisify<Buffer, ZlibOptions, Buffer>(gunzip)],
+  ['deflate', promisify<Buffer, ZlibOptions, Buffer>(inflate)],
+]);
 
 /** How many bytes all bodies that are being read may hold together, in limits of a single one. */
 const BODIES_AT_ONCE = 4;
@@ -57,7 +57,7 @@ export class BodyReader {
   /** The inflated body; throws a {@link Refusal}. */
   async read(request: IncomingMessage): Promise<Buffer> {
     const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
-    const expand = INFLATING[encoding];
+    const expand = INFLATING.get(encoding);
     if (expand === undefined && encoding !== 'identity') throw new Refusal(415, `content-encoding "${encoding.slice(0, 40)}" is not known`);
     if (Number(request.headers['content-length'] ?? 0) > this.maxBytes) throw this.tooLarge();
     let held = 0;
