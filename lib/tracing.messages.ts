@@ -79,6 +79,8 @@ export const messages = {
     'The option "viewer" is set, but NODE_ENV is "production"; the viewer, made for development, stays off. Set "viewer: { inProduction: true }" to have it nevertheless.',
   viewerPortTaken: (port: number) =>
     `Port "${port}" belongs to another program, so traces are not shown. Stop that program, or give the viewer of all services another port: "viewer: { port }".`,
+  viewerPortSilent: (port: number) =>
+    `Whatever has port "${port}" does not answer, so traces are not shown. Look at what keeps it, or give the viewer of all services another port: "viewer: { port }".`,
   viewerNotListening: (port: number) =>
     `The viewer cannot listen on port "${port}", so traces are not shown. Give it another one: "viewer: { port }".`,
   viewerRejected: (url: string) => `The viewer at ${url} refused spans; they are not shown. Look whether it is of another version.`,

@@ -2,7 +2,7 @@
 import { Console } from 'node:console';
 import process from 'node:process';
 import type { Writable } from 'node:stream';
-import { callsOut, descendants } from './descendants.js';
+import { callsOut, type ChildrenOf, childrenOf, descendants } from './descendants.js';
 import { LocalRoots } from './local-roots.js';
 import { type FinishedSpan, toTraceSpan, type TraceSpan } from './model/trace-span.js';
 import { buildTraceTrees } from './model/trace-tree.js';
@@ -124,9 +124,14 @@ export class WaterfallExporter {
     if (viewer === undefined || calling.length === 0) return;
     const timer = setTimeout(() => {
       this.waiting.delete(timer);
+      // Once per trace: each answer is the whole of it, and a job may end with a thousand roots of one.
+      const answers = new Map<string, Promise<ChildrenOf>>();
       const whole = calling.map(async tree => {
         const own = tree.map(toTraceSpan);
-        return [...own, ...descendants(own, await viewer.spansOf(own[0]?.traceId ?? '', OTHERS_MS))];
+        const traceId = own[0]?.traceId ?? '';
+        const answer = answers.get(traceId) ?? viewer.spansOf(traceId, OTHERS_MS).then(childrenOf);
+        answers.set(traceId, answer);
+        return [...own, ...descendants(own, await answer)];
       });
       void Promise.all(whole).then(drawn => this.drawGuarded(drawn, ''));
     }, OTHERS_MS).unref();

@@ -394,6 +394,17 @@ describe('The waterfall in the terminal beside a viewer', () => {
     expect(screen.text.trimEnd().split('\n').at(-1)).toBe('  http://127.0.0.1:4318/trace/0000000000000000000000000000000a');
   });
 
+  it('asks once for all that ended together in one trace', async () => {
+    const { waterfall, screen, send } = exporter();
+    const asked = viewer();
+    waterfall.showWith(asked);
+    const roots = Array.from({ length: 50 }, (_, index) => ({ id: `e${index}0`, name: 'job', kind: SpanKind.CLIENT }));
+    send(...roots);
+    await jest.advanceTimersByTimeAsync(200);
+    expect(screen.text.split('job')).toHaveLength(51);
+    expect(asked.asked).toHaveLength(1);
+  });
+
   it('waits for nobody where nobody was called', () => {
     const { waterfall, screen, send } = exporter();
     const asked = viewer();

@@ -3,6 +3,10 @@ import type { AttributeValue } from '@opentelemetry/api';
 import { answer } from '../../conventions/reading.js';
 import type { TraceSpan } from './trace-span.js';
 
+/** Characters of a line; what is beyond counts for nothing. @internal */
+export const MAX_FILTER_LENGTH = 500;
+const MAX_TERMS = 20;
+
 /** A parsed line; without terms it lets everything through. @internal */
 export interface Filter {
   readonly terms: readonly Term[];
@@ -27,12 +31,13 @@ interface Pattern {
  * Terms are separated by blanks; quotes keep blanks together and take what they hold as plain text. `key=value` is an attribute of the
  * span or its resource, `service:x`, `status:500` or `status:5xx`, `error`, `>50ms`, `<1s`; anything else is looked for in name, ids,
  * service, attribute values, events and error messages, in any case. A `-` in front turns a term round. Nothing is ever wrong: what is
- * not understood is text.
+ * not understood is text. Only the first 20 terms within the first 500 characters count: each is compared with every span there is.
  * @internal
  */
 export function parseFilter(line: string): Filter {
   const terms: Term[] = [];
-  for (const [word] of line.matchAll(WORD)) {
+  for (const [word] of line.slice(0, MAX_FILTER_LENGTH).matchAll(WORD)) {
+    if (terms.length === MAX_TERMS) break;
     const isNegated = word.length > 1 && word.startsWith('-');
     const condition = conditionOf(isNegated ? word.slice(1) : word);
     if (condition !== undefined) terms.push({ ...condition, isNegated });

@@ -53,6 +53,8 @@ export function readOtlp(request: unknown, share = (resource: Attributes): Attri
   const spans: TraceSpan[] = [];
   let rejected = 0;
   for (const { resource, scopeSpans } of objects((request as OtlpRequest).resourceSpans)) {
+    // A million resources without spans are not worth comparing.
+    if (!Array.isArray(scopeSpans) || scopeSpans.length === 0) continue;
     const attributes = share(readAttributes(objectOr(resource).attributes));
     for (const { scope, spans: given } of objects(scopeSpans)) {
       const { name, version } = objectOr(scope);
@@ -95,6 +97,7 @@ function readSpan(given: unknown, resource: Attributes, scope: TraceSpan['scope'
   const startNs = timeOf(span.startTimeUnixNano);
   if (traceId === undefined || spanId === undefined || startNs === undefined || startNs === 0n) return undefined;
   const endNs = timeOf(span.endTimeUnixNano) ?? 0n;
+  if (startNs > MAX_TIME || endNs > MAX_TIME) return undefined;
   const { code, message } = objectOr(span.status);
   return {
     traceId,
@@ -112,7 +115,7 @@ function readSpan(given: unknown, resource: Attributes, scope: TraceSpan['scope'
     attributes: readAttributes(span.attributes),
     events: objects(span.events).map(event => ({
       name: text(event.name) ?? '',
-      time: hrTime(timeOf(event.timeUnixNano) ?? startNs),
+      time: hrTime(eventTimeOf(event.timeUnixNano) ?? startNs),
       attributes: readAttributes(event.attributes),
     })),
     links: objects(span.links).flatMap(readLink),
@@ -148,6 +151,8 @@ function writeSpan(span: TraceSpan): OtlpSpan {
 }
 
 const SECOND = 1_000_000_000n;
+/** What 64 bits hold: a later time could be written nowhere. */
+const MAX_TIME = 2n ** 64n - 1n;
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'];
 const STATUSES = ['UNSET', 'OK', 'ERROR'];
 const HEX = /^[0-9a-f]+$/i;
@@ -168,6 +173,12 @@ function timeOf(value: unknown): bigint | undefined {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? BigInt(Math.round(value)) : undefined;
   return typeof value === 'string' && /^\d{1,20}$/.test(value) ? BigInt(value) : undefined;
+}
+
+/** An SDK that was given no valid time sends zero. */
+function eventTimeOf(value: unknown): bigint | undefined {
+  const ns = timeOf(value);
+  return ns === undefined || ns === 0n || ns > MAX_TIME ? undefined : ns;
 }
 
 function hrTime(ns: bigint): HrTime {

@@ -79,11 +79,11 @@ export function statusNumber(status: SpanStatusName): number {
   return STATUSES.indexOf(status);
 }
 
-/** Takes a span of an SDK into the model. @internal */
+/** Takes a span of an SDK into the model; a time that is none, as an invalid `Date` makes it, counts as the span's start. @internal */
 export function toTraceSpan(span: FinishedSpan): TraceSpan {
   const { traceId, spanId } = span.spanContext();
-  const startNs = nanoseconds(span.startTime);
-  const endNs = nanoseconds(span.endTime);
+  const startNs = nanoseconds(span.startTime) ?? nanoseconds(span.endTime) ?? 0n;
+  const endNs = nanoseconds(span.endTime) ?? startNs;
   return {
     traceId,
     spanId,
@@ -97,7 +97,7 @@ export function toTraceSpan(span: FinishedSpan): TraceSpan {
     endNs: endNs < startNs ? startNs : endNs,
     service: serviceName(span.resource.attributes),
     attributes: span.attributes,
-    events: span.events,
+    events: span.events.some(({ time }) => nanoseconds(time) === undefined) ? eventsFrom(startNs, span.events) : span.events,
     links: span.links.map(({ context, attributes = {} }) => ({ traceId: context.traceId, spanId: context.spanId, attributes })),
     resource: span.resource.attributes,
     scope: span.instrumentationScope,
@@ -107,6 +107,17 @@ export function toTraceSpan(span: FinishedSpan): TraceSpan {
 const KINDS: readonly SpanKindName[] = ['internal', 'server', 'client', 'producer', 'consumer'];
 const STATUSES: readonly SpanStatusName[] = ['unset', 'ok', 'error'];
 
-function nanoseconds([seconds, nanos]: HrTime): bigint {
-  return BigInt(seconds) * 1_000_000_000n + BigInt(nanos);
+/** What 64 bits hold in nanoseconds, and with them every wire format: up to the year 2554. */
+const MAX_SECONDS = 18_446_744_073;
+const SECOND = 1_000_000_000n;
+
+function nanoseconds([seconds, nanos]: HrTime): bigint | undefined {
+  if (!Number.isInteger(seconds) || !Number.isInteger(nanos) || Math.abs(seconds) >= MAX_SECONDS || Math.abs(nanos) > 1e10)
+    return undefined;
+  return BigInt(seconds) * SECOND + BigInt(nanos);
+}
+
+function eventsFrom(startNs: bigint, events: readonly FinishedSpanEvent[]): FinishedSpanEvent[] {
+  const start: HrTime = [Number(startNs / SECOND), Number(startNs % SECOND)];
+  return events.map(event => (nanoseconds(event.time) === undefined ? { ...event, time: start } : event));
 }

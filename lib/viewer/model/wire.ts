@@ -13,7 +13,7 @@
  */
 import type { SpanKindName } from './trace-span.js';
 
-/** A trace in the list. @internal */
+/** A trace in the list; of its texts the first 300 characters, of its services the first 100. @internal */
 export interface TraceSummary {
   readonly traceId: string;
   /** Of the topmost span that is there, the earliest where there are several. */

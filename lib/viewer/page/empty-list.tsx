@@ -12,6 +12,14 @@ const WAITING = [
 ] as const;
 
 export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boolean; readonly connection: string }): JSX.Element {
+  if (connection === 'lost') {
+    return (
+      <div class="empty">
+        <h2>The viewer does not answer</h2>
+        <p>Traces appear here as soon as it does.</p>
+      </div>
+    );
+  }
   if (isFiltered) {
     return (
       <div class="empty">

@@ -1,4 +1,5 @@
 /** The list of traces as the server tells it, kept up to date; connects again and starts over when the server went away. */
+import { MAX_FILTER_LENGTH } from '../model/filter.js';
 import type { ChangedTraces, GoneTraces, TraceList, TraceSummary } from '../model/wire.js';
 import { Store } from './store.js';
 
@@ -24,8 +25,10 @@ let frame: number | undefined;
 
 /** From now on only what matches `filter`. */
 export function watchTraces(filter: string): void {
-  if (filter === wanted) return;
-  wanted = filter;
+  // A link may hold more than an address may be long, and what is beyond counts for nothing.
+  const asked = filter.slice(0, MAX_FILTER_LENGTH);
+  if (asked === wanted) return;
+  wanted = asked;
   connect();
 }
 
@@ -43,7 +46,8 @@ export async function clearTraces(): Promise<void> {
 function connect(): void {
   clearTimeout(retry);
   source?.close();
-  const current = new EventSource(`/api/live?q=${encodeURIComponent(wanted ?? '')}`);
+  // The cut may have halved a character, which encodeURIComponent would throw at.
+  const current = new EventSource(`/api/live?${new URLSearchParams({ q: wanted ?? '' }).toString()}`);
   source = current;
   const on = <T>(name: string, take: (data: T) => void) => {
     current.addEventListener(name, event => take(JSON.parse((event as MessageEvent<string>).data) as T));

@@ -2,6 +2,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
+import { MAX_FILTER_LENGTH } from '../model/filter.js';
 import type { TraceSummary } from '../model/wire.js';
 import { Outcome, say, Service } from './badges.js';
 import { EmptyList } from './empty-list.js';
@@ -133,6 +134,7 @@ function FilterField({ field, value }: { readonly field: { current: HTMLInputEle
         placeholder="Filter:  error  >50ms  status:500  service:users  key=value  text"
         spellcheck={false}
         autocomplete="off"
+        maxLength={MAX_FILTER_LENGTH}
         value={text}
         onInput={event => setText(event.currentTarget.value)}
       />

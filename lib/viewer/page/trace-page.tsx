@@ -1,6 +1,7 @@
 /** One trace: its heading, and waterfall, flame graph or table below it. */
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { MAX_FILTER_LENGTH } from '../model/filter.js';
 import { say } from './badges.js';
 import { FlameGraph } from './flame-graph.js';
 import { useKeys } from './keys.js';
@@ -168,6 +169,7 @@ function SearchField({ field, value, count, place: at }: SearchFieldProps): JSX.
         placeholder="Search names, ids, attributes, events, errors"
         spellcheck={false}
         autocomplete="off"
+        maxLength={MAX_FILTER_LENGTH}
         value={text}
         onInput={event => setText(event.currentTarget.value)}
         onKeyDown={event => {

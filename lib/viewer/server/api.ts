@@ -33,7 +33,8 @@ export class Api {
       return true;
     }
     if (method !== 'GET' && method !== 'HEAD') return false;
-    if (path === '/api/live') this.live.watch(response, filter);
+    // To HEAD as well there would be no end.
+    if (path === '/api/live' && method === 'GET') this.live.watch(response, filter);
     else if (path === '/api/traces') send(request, response, json(listTraces(this.store, parseFilter(filter))));
     else if (path === '/api/services') send(request, response, json(serviceMap(this.store.all())));
     else if (path === '/api/status') send(request, response, json(this.status()));

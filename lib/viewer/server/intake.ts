@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Attributes } from '@opentelemetry/api';
 import { readOtlp } from '../model/otlp-json.js';
 import { decodeOtlp, encodeAnswer, encodeStatus } from './otlp-protobuf.js';
-import { BodyReader, Refusal } from './request-body.js';
+import { BodyReader, parseJson, Refusal } from './request-body.js';
 import type { TraceStore } from './trace-store.js';
 import { readZipkin } from './zipkin-json.js';
 
@@ -44,7 +44,7 @@ export function intakes(store: TraceStore, maxBodyBytes = MAX_BODY_BYTES): Reado
       answering(async (request, response) => {
         const type = typeOf(request);
         const body = await bodies.read(request);
-        const { spans, rejected } = readOtlp(type === JSON_TYPE ? parse(body) : decodeOtlp(body), shared);
+        const { spans, rejected } = readOtlp(type === JSON_TYPE ? parseJson(body) : decodeOtlp(body), shared);
         store.add(spans);
         if (type === PROTOBUF_TYPE) send(response, 200, type, encodeAnswer(rejected, SKIPPED));
         else send(response, 200, type, rejected === 0 ? '{}' : jsonAnswer(rejected));
@@ -56,7 +56,7 @@ export function intakes(store: TraceStore, maxBodyBytes = MAX_BODY_BYTES): Reado
       '/api/v2/spans',
       answering(async (request, response) => {
         if (typeOf(request) !== JSON_TYPE) throw new Refusal(415, `Zipkin spans are taken as ${JSON_TYPE}`);
-        store.add(readZipkin(parse(await bodies.read(request)), shared).spans);
+        store.add(readZipkin(parseJson(await bodies.read(request)), shared).spans);
         send(response, 202, JSON_TYPE, '');
       }),
     ],
@@ -67,10 +67,6 @@ function typeOf({ headers }: IncomingMessage): typeof JSON_TYPE | typeof PROTOBU
   const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   if (type === JSON_TYPE || type === PROTOBUF_TYPE) return type;
   throw new Refusal(415, `content-type must be ${PROTOBUF_TYPE} or ${JSON_TYPE}`);
-}
-
-function parse(body: Buffer): unknown {
-  return JSON.parse(body.toString());
 }
 
 function jsonAnswer(rejected: number): string {

@@ -7,6 +7,8 @@ import { byNewest, isListed, listTraces } from './trace-list.js';
 import type { StoreChange, TraceStore } from './trace-store.js';
 
 const HEARTBEAT_MS = 15_000;
+/** What is on its way to a page that does not read is as long as the list; so many pages nobody looks at. */
+const MAX_WATCHERS = 32;
 /** A page that has not read for so many heartbeats is gone or asleep; it comes back by itself. */
 const MAX_SILENT_HEARTBEATS = 4;
 
@@ -27,6 +29,11 @@ export class LiveUpdates {
 
   /** Answers with everything that matches `query`, and from then on with what changes. */
   watch(response: ServerResponse, query: string): void {
+    if (this.watchers.size >= MAX_WATCHERS) {
+      response.writeHead(503, { 'content-type': 'text/plain; charset=utf-8', 'retry-after': '5', connection: 'close' });
+      response.end(`${MAX_WATCHERS} pages look already.\n`);
+      return;
+    }
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' });
     const watcher = new Watcher(this.store, response, parseFilter(query));
     this.watchers.add(watcher);

@@ -17,12 +17,19 @@ const ASK_TIMEOUT_MS = 1000;
 /** A host may be busy, or stand at a breakpoint. */
 const SEND_TIMEOUT_MS = 5000;
 const MAX_STATUS_BYTES = 10_000;
-const MAX_TRACE_BYTES = 64 * 1024 * 1024;
+/** Of a trace that is longer, nobody reads all of it in a terminal. */
+const MAX_TRACE_BYTES = 16 * 1024 * 1024;
+/** Questions that wait for an answer; whoever has one more does without. */
+const MAX_QUESTIONS = 8;
 const QUIET = suppressed(ROOT_CONTEXT);
 
 /** @internal */
 export class OtherViewer {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 4 });
+  /** Connections of their own: questions are a courtesy, and must keep no span and no look waiting. */
+  private readonly questionAgent = new Agent({ keepAlive: true, maxSockets: 2 });
+  /** By trace: the requests of one trace end many at a time, and all want to know the same. */
+  private readonly questions = new Map<string, Promise<readonly TraceSpan[]>>();
 
   constructor(private readonly port: number) {}
 
@@ -47,16 +54,28 @@ export class OtherViewer {
 
   /** What it has of a trace, nothing where it cannot say within `timeoutMs`. */
   async spansOf(traceId: string, timeoutMs: number): Promise<readonly TraceSpan[]> {
-    try {
-      const { status, body } = await this.call({ path: `/api/traces/${traceId}/otlp`, timeout: timeoutMs }, undefined, MAX_TRACE_BYTES);
-      return status === 200 ? readOtlp(JSON.parse(body.toString())).spans : [];
-    } catch {
-      return [];
-    }
+    const asked = this.questions.get(traceId);
+    if (asked !== undefined) return asked;
+    if (this.questions.size >= MAX_QUESTIONS) return [];
+    const question = this.ask(traceId, timeoutMs).finally(() => this.questions.delete(traceId));
+    this.questions.set(traceId, question);
+    return question;
   }
 
   close(): void {
     this.agent.destroy();
+    this.questionAgent.destroy();
+  }
+
+  /** Never rejects. */
+  private async ask(traceId: string, timeout: number): Promise<readonly TraceSpan[]> {
+    const options = { path: `/api/traces/${traceId}/otlp`, timeout, agent: this.questionAgent };
+    try {
+      const { status, body } = await this.call(options, undefined, MAX_TRACE_BYTES);
+      return status === 200 ? readOtlp(JSON.parse(body.toString())).spans : [];
+    } catch {
+      return [];
+    }
   }
 
   /** Under no request's context, so that nothing makes a span of it, and on connections that keep no process alive. */
@@ -66,7 +85,7 @@ export class OtherViewer {
       () =>
         new Promise<Answer>((resolve, reject) => {
           const { timeout = ASK_TIMEOUT_MS } = options;
-          const call = request({ ...options, timeout: 0, host: '127.0.0.1', port: this.port, agent: this.agent }, response => {
+          const call = request({ agent: this.agent, ...options, timeout: 0, host: '127.0.0.1', port: this.port }, response => {
             const chunks: Buffer[] = [];
             let bytes = 0;
             response.on('data', (chunk: Buffer) => {

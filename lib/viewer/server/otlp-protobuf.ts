@@ -5,6 +5,7 @@
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { OtlpKeyValue, OtlpValue } from '../model/otlp-attributes.js';
 import type { OtlpRequest, OtlpSpan } from '../model/otlp-json.js';
+import { MAX_PARTS, tooManyParts } from './request-body.js';
 
 type Fields<T> = { -readonly [Name in keyof T]: T[Name] };
 
@@ -56,6 +57,7 @@ function skip(reader: TextReader, key: number): void {
 }
 
 function message<T>(reader: TextReader, fields: Reading<T>, depth: number, target: T): T {
+  if (++reader.messages > MAX_PARTS) throw tooManyParts();
   const length = reader.uint32();
   const end = reader.pos + length;
   if (end > reader.len) throw new RangeError('a message is longer than the request');
@@ -70,6 +72,9 @@ const MAX_SHARED_LENGTH = 40;
 
 /** Takes texts out of the request without a view per text, of which there may be a million. */
 class TextReader extends BinaryReader {
+  /** Read so far: an empty one is two bytes on the wire and an object here. */
+  messages = 0;
+
   constructor(private readonly bytesOfRequest: Buffer) {
     super(bytesOfRequest);
   }

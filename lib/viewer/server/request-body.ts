@@ -13,11 +13,36 @@ export class Refusal extends Error {
   }
 }
 
-const INFLATING: Readonly<Record<string, (body: Buffer, options: ZlibOptions) => Promise<Buffer>>> = {
-  gzip: promisify<Buffer, ZlibOptions, Buffer>(gunzip),
-  'x-gzip': promisify<Buffer, ZlibOptions, Buffer>(gunzip),
-  deflate: promisify<Buffer, ZlibOptions, Buffer>(inflate),
-};
+/**
+ * Objects and lists that one request may be made of: a few kilobytes inflate to millions of empty ones, which would keep the application
+ * for seconds. The longest request of real spans has fewer.
+ * @internal
+ */
+export const MAX_PARTS = 1_000_000;
+
+/** @internal */
+export function tooManyParts(): Refusal {
+  return new Refusal(413, `the body is made of more than ${MAX_PARTS} parts`);
+}
+
+/** The JSON in `body`; throws a {@link Refusal} where it has too many parts, and as `JSON.parse` does. @internal */
+export function parseJson(body: Buffer): unknown {
+  // Each opens with one byte and closes with another.
+  for (let at = body.length > 2 * MAX_PARTS ? 0 : Infinity, parts = 0; at < body.length; at++) {
+    const byte = body[at];
+    if ((byte === OBJECT || byte === LIST) && ++parts > MAX_PARTS) throw tooManyParts();
+  }
+  return JSON.parse(body.toString());
+}
+
+const OBJECT = 0x7b;
+const LIST = 0x5b;
+
+const INFLATING: ReadonlyMap<string, (body: Buffer, options: ZlibOptions) => Promise<Buffer>> = new Map([
+  ['gzip', promisify<Buffer, ZlibOptions, Buffer>(gunzip)],
+  ['x-gzip', promisify<Buffer, ZlibOptions, Buffer>(gunzip)],
+  ['deflate', promisify<Buffer, ZlibOptions, Buffer>(inflate)],
+]);
 
 /** How many bytes all bodies that are being read may hold together, in limits of a single one. */
 const BODIES_AT_ONCE = 4;
@@ -32,7 +57,7 @@ export class BodyReader {
   /** The inflated body; throws a {@link Refusal}. */
   async read(request: IncomingMessage): Promise<Buffer> {
     const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
-    const expand = INFLATING[encoding];
+    const expand = INFLATING.get(encoding);
     if (expand === undefined && encoding !== 'identity') throw new Refusal(415, `content-encoding "${encoding.slice(0, 40)}" is not known`);
     if (Number(request.headers['content-length'] ?? 0) > this.maxBytes) throw this.tooLarge();
     let held = 0;

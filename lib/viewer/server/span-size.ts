@@ -12,7 +12,7 @@ const PROPERTY = 12;
 const PROPERTY_OF_MANY = 48;
 const MANY = 16;
 
-/** Resource and scope are shared by many spans and not counted. @internal */
+/** Without resource and scope, which many spans share: {@link bytesOfShared}. @internal */
 export function bytesOfSpan(span: TraceSpan): number {
   let bytes = SPAN + bytesOfText(span.name) + bytesOfAttributes(span.attributes);
   if (span.statusMessage !== undefined) bytes += bytesOfText(span.statusMessage);
@@ -21,11 +21,28 @@ export function bytesOfSpan(span: TraceSpan): number {
   return bytes;
 }
 
+/** What `span` shares with others and `known` does not hold yet, by identity; the service's name is a text of the resource. @internal */
+export function bytesOfShared({ resource, scope }: TraceSpan, known: ReadonlySet<object>): number {
+  let bytes = known.has(resource) ? 0 : bytesOfResource(resource);
+  if (!known.has(scope)) bytes += OBJECT + bytesOfText(scope.name) + bytesOfText(scope.version ?? '');
+  return bytes;
+}
+
+/** A long resource may belong to a thousand traces of one request. */
+const measured = new WeakMap<Attributes, number>();
+
+/** @internal */
+export function bytesOfResource(resource: Attributes): number {
+  let bytes = measured.get(resource);
+  if (bytes === undefined) measured.set(resource, (bytes = bytesOfAttributes(resource)));
+  return bytes;
+}
+
 function bytesOfAttributes(attributes: Attributes | undefined): number {
   let bytes = OBJECT;
   let count = 0;
   for (const key in attributes) {
-    bytes += bytesOfValue(attributes[key]);
+    bytes += bytesOfText(key) + bytesOfValue(attributes[key]);
     count++;
   }
   return bytes + count * (count > MANY ? PROPERTY_OF_MANY : PROPERTY);

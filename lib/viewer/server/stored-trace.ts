@@ -3,6 +3,11 @@ import { answer } from '../../conventions/reading.js';
 import type { TraceSpan } from '../model/trace-span.js';
 import type { TraceSummary } from '../model/wire.js';
 
+/** Of names in the list, which is told to every page that looks; a trace that is opened has them whole. */
+const MAX_LISTED_NAME = 300;
+/** Services of a trace that are told; the list has room for three. */
+const MAX_LISTED_SERVICES = 100;
+
 /** @internal */
 export class StoredTrace {
   /** By id, in order of arrival. */
@@ -16,6 +21,8 @@ export class StoredTrace {
   startNs = 0n;
   private endNs = 0n;
   private errorCount = 0;
+  /** Resources and scopes whose bytes are counted here. */
+  readonly shared = new Set<object>();
   private readonly spansOfService = new Map<string, number>();
   /** The topmost span; `undefined` where it has to be looked for. */
   private topmost: TraceSpan | undefined;
@@ -30,6 +37,7 @@ export class StoredTrace {
   add(span: TraceSpan, bytes: number): void {
     const isFirst = this.spans.size === 0;
     this.spans.set(span.spanId, span);
+    this.shared.add(span.resource).add(span.scope);
     this.bytes += bytes;
     if (isFirst || span.startNs < this.startNs) this.startNs = span.startNs;
     if (isFirst || span.endNs > this.endNs) this.endNs = span.endNs;
@@ -45,19 +53,28 @@ export class StoredTrace {
     const top = (this.topmost ??= this.findTopmost());
     return {
       traceId: this.traceId,
-      name: top?.name ?? '',
-      service: top?.service ?? '',
+      name: cut(top?.name),
+      service: cut(top?.service),
       kind: top?.kind ?? 'internal',
       isError: top?.status === 'error',
-      answer: top && answer(top.attributes),
+      answer: listedAnswer(top),
       isRootMissing: top?.parentSpanId !== undefined,
-      services: Array.from(this.spansOfService, ([name, spanCount]) => ({ name, spanCount })),
+      services: this.listedServices(),
       startNs: String(this.startNs),
       durationNs: this.durationNs,
       spanCount: this.spans.size,
       errorCount: this.errorCount,
       revision: this.revision,
     };
+  }
+
+  private listedServices(): { name: string; spanCount: number }[] {
+    const services: { name: string; spanCount: number }[] = [];
+    for (const [name, spanCount] of this.spansOfService) {
+      if (services.length === MAX_LISTED_SERVICES) break;
+      services.push({ name: cut(name), spanCount });
+    }
+    return services;
   }
 
   /** A span without parent here; of spans in a circle, which have no topmost one, the earliest. */
@@ -80,4 +97,13 @@ export class StoredTrace {
 function isAbove(span: TraceSpan, other: TraceSpan): boolean {
   const isRoot = span.parentSpanId === undefined;
   return isRoot === (other.parentSpanId === undefined) ? span.startNs < other.startNs : isRoot;
+}
+
+function cut(text = ''): string {
+  return text.length > MAX_LISTED_NAME ? text.slice(0, MAX_LISTED_NAME) : text;
+}
+
+function listedAnswer(top: TraceSpan | undefined): string | undefined {
+  const answered = top && answer(top.attributes);
+  return answered && cut(answered);
 }

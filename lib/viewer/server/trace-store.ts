@@ -2,7 +2,7 @@
 import type { Attributes } from '@opentelemetry/api';
 import type { TraceSpan } from '../model/trace-span.js';
 import type { ReadSpans } from '../model/otlp-json.js';
-import { bytesOfSpan } from './span-size.js';
+import { bytesOfResource, bytesOfShared, bytesOfSpan } from './span-size.js';
 import { StoredTrace } from './stored-trace.js';
 
 /** What happened since the last notification; what is gone went before what changed. @internal */
@@ -23,8 +23,9 @@ const NOTIFY_AFTER_MS = 50;
 const DEFAULT_SPANS_PER_TRACE = 60_000;
 /** A trace without its spans. */
 const TRACE_BYTES = 900;
-/** Resources of services that were restarted again and again. */
-const MAX_RESOURCES = 1000;
+/** Of resources that are remembered, of services that were restarted again and again; a long one comes anew with each batch. */
+const MAX_RESOURCES_BYTES = 512 * 1024;
+const MAX_SHARED_RESOURCE_BYTES = 8 * 1024;
 
 /** @internal */
 export class TraceStore {
@@ -33,6 +34,7 @@ export class TraceStore {
   /** The one that has been silent longest first. */
   private readonly traces = new Map<string, StoredTrace>();
   private readonly resources = new Map<string, Attributes>();
+  private resourcesBytes = 0;
   private readonly listeners = new Set<(change: StoreChange) => void>();
   private changed = new Set<string>();
   private gone: Set<string> | 'all' = new Set();
@@ -65,7 +67,7 @@ export class TraceStore {
       const trace = this.traces.get(span.traceId) ?? new StoredTrace(span.traceId);
       if (trace.spans.has(span.spanId)) continue;
       const isNew = trace.bytes === 0;
-      const bytes = bytesOfSpan(span) + (isNew ? TRACE_BYTES : 0);
+      const bytes = bytesOfSpan(span) + bytesOfShared(span, trace.shared) + (isNew ? TRACE_BYTES : 0);
       // One trace alone must fit too, or evicting would never end.
       const hasRoom = trace.bytes + bytes <= this.maxBytes && trace.spans.size < this.maxSpansPerTrace;
       if (isNew && !hasRoom) continue;
@@ -89,10 +91,14 @@ export class TraceStore {
 
   /** The same object for resources that say the same: each batch of a service brings its own. */
   sharedResource(resource: Attributes): Attributes {
+    const bytes = bytesOfResource(resource);
+    if (bytes > MAX_SHARED_RESOURCE_BYTES) return resource;
     const key = JSON.stringify(resource);
     const known = this.resources.get(key);
     if (known !== undefined) return known;
-    if (this.resources.size >= MAX_RESOURCES) this.resources.clear();
+    if (this.resourcesBytes > MAX_RESOURCES_BYTES) this.forgetResources();
+    // Once as what they are, once as the key.
+    this.resourcesBytes += 2 * bytes;
     this.resources.set(key, resource);
     return resource;
   }
@@ -108,7 +114,7 @@ export class TraceStore {
 
   clear(): void {
     this.traces.clear();
-    this.resources.clear();
+    this.forgetResources();
     this.changed.clear();
     this.bytes = this.spans = 0;
     this.gone = 'all';
@@ -137,6 +143,11 @@ export class TraceStore {
       this.changed.delete(trace.traceId);
       if (this.gone !== 'all') this.gone.add(trace.traceId);
     }
+  }
+
+  private forgetResources(): void {
+    this.resources.clear();
+    this.resourcesBytes = 0;
   }
 
   private notifySoon(): void {

@@ -21,7 +21,7 @@ const BATCH = 512;
 const MAX_WAITING = 10_000;
 const LOOK_EVERY_MS = 500;
 const LOOK_AGAIN_AFTER_REFUSAL_MS = 10_000;
-/** Looks that nobody answered, until the port is taken for somebody else's. */
+/** Looks that nobody answered, until the port, where no viewer has ever been, is given up. */
 const MAX_SILENT_LOOKS = 5;
 const JITTER_MS = 100;
 
@@ -42,6 +42,8 @@ export class ViewerLink {
   private lookTimer: NodeJS.Timeout | undefined;
   private seeking: Promise<void> | undefined;
   private sending: Promise<void> | undefined;
+  /** A viewer has been at the port: where it is silent now it stands at a breakpoint, and what waits for it goes on waiting. */
+  private hasMet = false;
   private isClosing = false;
 
   constructor(
@@ -121,12 +123,14 @@ export class ViewerLink {
         this.join();
         return;
       }
-      if (owner === 'silent') silentLooks++;
+      if (this.isClosing) return;
+      if (owner === 'silent' && !this.hasMet) silentLooks++;
       if (owner === 'foreign' || silentLooks >= MAX_SILENT_LOOKS) {
-        this.refuse(messages.viewerPortTaken(this.options.port));
+        const { viewerPortTaken, viewerPortSilent } = messages;
+        this.refuse((owner === 'foreign' ? viewerPortTaken : viewerPortSilent)(this.options.port));
         return;
       }
-      if (this.isClosing) return;
+      if (owner === 'nobody') this.hasMet = false;
       if (owner === 'nobody' && (await this.host())) return;
       // Whoever looks at the same time is to look at another one next.
       await pause(Math.random() * JITTER_MS, undefined, { ref: false });
@@ -148,12 +152,14 @@ export class ViewerLink {
 
   private join(): void {
     this.role = { name: 'joined' };
-    this.owner.say(messages.viewerJoined(this.url));
+    if (!this.hasMet) this.owner.say(messages.viewerJoined(this.url));
+    this.hasMet = true;
     this.lookAgain(LOOK_EVERY_MS);
   }
 
   private refuse(message: string, error?: unknown): void {
     this.role = { name: 'refused' };
+    this.hasMet = false;
     this.waiting = [];
     reportTrouble(`viewer:${this.options.port}`, message, error);
     this.lookAgain(LOOK_AGAIN_AFTER_REFUSAL_MS);

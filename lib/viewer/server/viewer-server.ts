@@ -100,7 +100,7 @@ export class ViewerServer {
     }
     const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
     // A link to a trace may stand on any page; what may be asked and sent from there is nothing.
-    if (isPagePath(path) && request.method === 'GET') return this.sendPage(request, response);
+    if (isPagePath(path) && (request.method === 'GET' || request.method === 'HEAD')) return this.sendPage(request, response);
     if (isFromAnotherSite(request.headers)) {
       refuse(response, 403, 'Other sites have no business here.');
       return true;
@@ -124,7 +124,7 @@ export class ViewerServer {
       vary: 'accept-encoding',
       ...(isCompressed && { 'content-encoding': 'gzip' }),
     });
-    response.end(body);
+    response.end(request.method === 'HEAD' ? undefined : body);
     return true;
   }
 }

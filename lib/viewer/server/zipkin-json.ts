@@ -59,7 +59,7 @@ function readSpan(given: ZipkinSpan, resource: Attributes, shared: ReadonlySet<s
         ? calleeId(parentSpanId)
         : parentSpanId,
     name: typeof given.name === 'string' ? given.name : '',
-    kind: KINDS[String(given.kind)] ?? 'internal',
+    kind: KINDS.get(given.kind) ?? 'internal',
     status: status.name,
     statusMessage: status.message,
     startNs,
@@ -72,11 +72,17 @@ function readSpan(given: ZipkinSpan, resource: Attributes, shared: ReadonlySet<s
     }),
     links: [],
     resource,
-    scope: { name: 'zipkin' },
+    scope: SCOPE,
   };
 }
 
-const KINDS: Readonly<Record<string, SpanKindName>> = { CLIENT: 'client', SERVER: 'server', PRODUCER: 'producer', CONSUMER: 'consumer' };
+const SCOPE = { name: 'zipkin' };
+const KINDS: ReadonlyMap<unknown, SpanKindName> = new Map([
+  ['CLIENT', 'client'],
+  ['SERVER', 'server'],
+  ['PRODUCER', 'producer'],
+  ['CONSUMER', 'consumer'],
+]);
 
 /** Ids are 64 or 128 bits, without leading zeros if the sender likes. */
 function idOf(value: unknown, length: number): string | undefined {
@@ -84,18 +90,26 @@ function idOf(value: unknown, length: number): string | undefined {
   return value.length > length ? undefined : value.toLowerCase().padStart(length, '0');
 }
 
+const MASK = 0x5a5a_5a5a_5a5a_5a5an;
+const OTHER_MASK = 0x3c3c_3c3c_3c3c_3c3cn;
+
 /** An id of its own for the callee's half, the same whenever it comes. */
 function calleeId(spanId: string): string {
-  return (BigInt(`0x${spanId}`) ^ 0x5a5a_5a5a_5a5a_5a5an).toString(16).padStart(16, '0');
+  const id = BigInt(`0x${spanId}`);
+  // Zeros alone would be no id.
+  return ((id ^ MASK) === 0n ? id ^ OTHER_MASK : id ^ MASK).toString(16).padStart(16, '0');
 }
 
 function calleeKey({ traceId, localEndpoint }: ZipkinSpan, id: unknown): string {
   return JSON.stringify([traceId, id, localEndpoint?.serviceName]);
 }
 
+/** In microseconds; later ones, with a duration, go beyond 64 bits of nanoseconds. */
+const MAX_TIME = 1.7e16;
+
 /** Microseconds; where the number is too small for any day since 1973, the sender meant milliseconds. */
 function nanosecondsSince1970(value: unknown): bigint | undefined {
-  if (typeof value !== 'number' || !(value > 0) || value > 1e17) return undefined;
+  if (typeof value !== 'number' || !(value > 0) || value > MAX_TIME) return undefined;
   return value < 1e14 ? BigInt(Math.round(value * 1000)) * 1000n : BigInt(Math.round(value)) * 1000n;
 }
 

@@ -95,6 +95,13 @@ describe('A filter', () => {
     expect(inTrace('-"GET /orders"')).toBe(false);
   });
 
+  it('looks at 20 terms and 500 characters of a line, however long it is', () => {
+    const line = (terms: number) => Array.from({ length: terms }, (_, index) => `t${index}`).join(' ');
+    expect(parseFilter(line(20)).terms).toHaveLength(20);
+    expect(parseFilter(line(1500)).terms).toEqual(parseFilter(line(20)).terms);
+    expect(parseFilter(`${' '.repeat(499)}abc`).terms).toMatchObject([{ text: 'a' }]);
+  });
+
   it('lets a trace satisfy its terms by different spans, a span all of them alone', () => {
     expect(inTrace('service:orders service:stock db.ok=true')).toBe(true);
     expect(inSpan('service:orders db.ok=true')).toBe(false);

@@ -94,6 +94,9 @@ describe('OTLP JSON', () => {
       { ...good, spanId: '0'.repeat(16) },
       { ...good, startTimeUnixNano: 'soon' },
       { ...good, startTimeUnixNano: 0 },
+      { ...good, startTimeUnixNano: 1e300 },
+      { ...good, endTimeUnixNano: 1e300 },
+      { ...good, endTimeUnixNano: String(2n ** 64n) },
     ];
     const { spans, rejected } = readOtlp(requestOf(...bad, good));
     expect(spans.map(({ name }) => name)).toEqual(['x']);
@@ -135,6 +138,11 @@ describe('OTLP JSON', () => {
     expect(readOne({ traceId: 'A'.repeat(32) })?.traceId).toBe('a'.repeat(32));
     expect(readOne({ parentSpanId: '' })?.parentSpanId).toBeUndefined();
     expect(readOne({ parentSpanId: '0'.repeat(16) })?.parentSpanId).toBeUndefined();
+  });
+
+  it('takes what happened at no time that can be written for something at the start', () => {
+    for (const timeUnixNano of [1e300, 0, 'soon'])
+      expect(readOne({ events: [{ name: 'e', timeUnixNano }] })?.events[0]?.time).toEqual([0, 1]);
   });
 
   it('shares one resource between the spans that came with it', () => {

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { readOtlp } from '../../../lib/viewer/model/otlp-json.js';
 import { finishedSpan, traceId } from '../finished-span.js';
 import { toTraceSpan } from '../../../lib/viewer/model/trace-span.js';
+import { until } from './services.js';
 import { call, Live, spansOf, startViewer } from './viewers.js';
 
 const request = { id: '1', name: 'GET /', from: 0, to: 50, attributes: { 'http.response.status_code': 200 } };
@@ -78,6 +79,18 @@ describe("The viewer's API", () => {
     expect(later.revision).toBeGreaterThan(trace.revision);
   });
 
+  it('shows what happened at no valid time as at the start of its span', async () => {
+    const { url, store } = await startViewer();
+    const time: [number, number] = [NaN, NaN];
+    const events = [{ name: 'x', time }, ...failing.events];
+    const whole = finishedSpan({ ...failing, events });
+    store.add([toTraceSpan(whole), toTraceSpan({ ...finishedSpan({ id: '9', from: 10 }), endTime: [Infinity, 0.5] })]);
+    const { spans } = (await call(`${url}/api/traces/${traceId('a')}`)).json();
+    expect(spans.map((row: unknown[]) => row[10])).toEqual([[0, 1e6, -2e6 - 1], undefined]);
+    expect((await call(`${url}/api/traces/${traceId('a')}/otlp`)).status).toBe(200);
+    expect(toTraceSpan({ ...whole, startTime: time }).startNs).toBe(toTraceSpan(whole).endNs);
+  });
+
   it('hands a trace out as OTLP JSON that can be read again', async () => {
     const { url, store } = await startViewer();
     store.add(spansOf(request, failing, called));
@@ -130,6 +143,23 @@ describe("The viewer's API", () => {
 });
 
 describe('A live connection', () => {
+  it('is had by 32 pages at a time, each of which is told texts of 300 characters', async () => {
+    const { url, store } = await startViewer();
+    const long = 'x'.repeat(100_000);
+    store.add(spansOf({ id: '1', name: long, service: long, attributes: { 'http.response.status_code': long } }));
+    const pages = await Promise.all(Array.from({ length: 32 }, () => Live.open(`${url}/api/live`)));
+    expect(JSON.stringify(await pages[0]!.next('traces')).length).toBeLessThan(1500);
+    expect((await call(`${url}/api/live`)).status).toBe(503);
+    for (const page of pages) page.close();
+    await until(
+      () => Live.open(`${url}/api/live`),
+      page => {
+        page.close();
+        return page.status === 200;
+      },
+    );
+  });
+
   it('begins with what is there, and tells of new spans within 250 ms', async () => {
     const { url, store } = await startViewer();
     store.add(spansOf({ ...request, trace: 'a' }));
@@ -170,7 +200,7 @@ describe('A live connection', () => {
 
   it('serves many pages, and keeps nothing for those that have gone', async () => {
     const { url, store } = await startViewer();
-    const pages = await Promise.all(Array.from({ length: 50 }, () => Live.open(`${url}/api/live`)));
+    const pages = await Promise.all(Array.from({ length: 30 }, () => Live.open(`${url}/api/live`)));
     await Promise.all(pages.map(page => page.next('traces')));
     for (const page of pages.slice(1)) page.close();
     store.add(spansOf(request));
@@ -179,17 +209,18 @@ describe('A live connection', () => {
   });
 
   it('holds nothing back for a page that does not read, and catches it up when it does', async () => {
-    const { url, store } = await startViewer();
+    const { url, store } = await startViewer(200e6);
     const { port, host } = new URL(url);
     const socket = connect(Number(port), '127.0.0.1');
     await new Promise<void>(resolve => void socket.once('connect', resolve));
     socket.pause();
     socket.write(`GET /api/live HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
     const witness = await Live.open(`${url}/api/live`);
-    // More than the sockets between them take in: names of a million characters, told of again and again.
-    for (let round = 0; round < 30; round++) {
+    // More than the sockets between them take in: a megabyte of names, told of again and again.
+    for (let round = 1; round <= 30; round++) {
       const before = witness.events.length;
-      store.add(spansOf({ id: `${round + 1}`, trace: 'a', name: `${round}`.padEnd(1_000_000, 'x'), from: -round }));
+      const name = `round ${round} `.padEnd(300, 'x');
+      store.add(spansOf(...Array.from({ length: 1500 }, (_, trace) => ({ id: `${round}`, trace: `${trace + 1}`, name, from: -round }))));
       await witness.next('changed', before);
     }
     const atRest = witness.events.length;
@@ -197,7 +228,7 @@ describe('A live connection', () => {
     const caughtUp = new Promise<void>(resolve => {
       socket.on('data', (chunk: Buffer) => {
         received += chunk.toString();
-        if (received.includes('"revision":30')) resolve();
+        if (received.includes('round 30')) resolve();
       });
     });
     socket.resume();
@@ -206,5 +237,5 @@ describe('A live connection', () => {
     expect(received.match(/^event: changed/gm)!.length).toBeLessThan(atRest / 2);
     socket.destroy();
     witness.close();
-  });
+  }, 15_000);
 });

@@ -120,9 +120,12 @@ describe('The OTLP intake', () => {
     ['a group that nobody closes', Buffer.from([0x0b]), PROTOBUF, {}, 400, 3],
     ['no gzip', 'x', 'application/json', { 'content-encoding': 'gzip' }, 400, 3],
     ['another type', '{}', 'text/plain', {}, 415, 3],
+    ['an encoding that objects have', '{}', 'application/json', { 'content-encoding': 'constructor' }, 415, 3],
     ['another encoding', '{}', 'application/json', { 'content-encoding': 'br' }, 415, 3],
     ['far too much', '{}'.padEnd(17 * 1024 * 1024), 'application/json', {}, 413, 8],
     ['a bomb', gzipSync('{}'.padEnd(17 * 1024 * 1024)), 'application/json', { 'content-encoding': 'gzip' }, 413, 8],
+    ['millions of empty objects', gzipSync(`[${'{},'.repeat(5e6)}{}]`), 'application/json', { 'content-encoding': 'gzip' }, 413, 8],
+    ['millions of empty messages', gzipSync(Buffer.alloc(16e6).fill('\n\0')), PROTOBUF, { 'content-encoding': 'gzip' }, 413, 8],
     ['a bomb as protobuf', gzipSync(Buffer.alloc(17 * 1024 * 1024)), PROTOBUF, { 'content-encoding': 'gzip' }, 413, 8],
   ] as [string, string | Buffer, string, Record<string, string>, number, number][])(
     'refuses %s with the status of the protocol, in the language of the request',
@@ -261,6 +264,11 @@ describe('The Zipkin intake', () => {
     expect(server?.spanId).not.toBe(client?.spanId);
     expect(query?.parentSpanId).toBe(server?.spanId);
     expect(log?.parentSpanId).toBe(client?.spanId);
+  });
+
+  it('gives every shared span an id, and knows no kind that is not one', async () => {
+    const { spans } = await zipkin(span({ id: '5a'.repeat(8), shared: true, kind: 'constructor' }));
+    expect(spans).toMatchObject([{ kind: 'internal', spanId: expect.stringMatching(/[1-9a-f]/) }]);
   });
 
   it('keeps the rest where spans make no sense, and refuses what is no list', async () => {

@@ -123,6 +123,16 @@ describe('The viewer', () => {
     }
   });
 
+  it('tells who asks for the head of a page or an answer what it would be', async () => {
+    const { url } = await startViewer();
+    for (const path of ['/', '/trace/abc', '/api/status', '/api/traces', '/api/services']) {
+      const [head, whole] = [await call(url + path, { method: 'HEAD' }), await call(url + path)];
+      expect([path, head.status, head.headers['content-length'], head.text]).toEqual([path, 200, String(whole.body.length), '']);
+      expect(head.headers['content-type']).toBe(whole.headers['content-type']);
+    }
+    expect((await call(`${url}/api/live`, { method: 'HEAD' })).status).toBe(404);
+  });
+
   it('knows nothing else, and lets nothing of what it says be run', async () => {
     const { url } = await startViewer();
     for (const path of [

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, jest } from '@jest/globals';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { readOtlp } from '../../../lib/viewer/model/otlp-json.js';
-import { bytesOfSpan } from '../../../lib/viewer/server/span-size.js';
+import { bytesOfShared, bytesOfSpan } from '../../../lib/viewer/server/span-size.js';
 import { type StoreChange, TraceStore } from '../../../lib/viewer/server/trace-store.js';
 import { traceId } from '../finished-span.js';
 import { otlp, otlpSpan, spansOf } from './viewers.js';
@@ -20,7 +20,10 @@ function listen(store: TraceStore): StoreChange[] {
 }
 
 /** Room for so many traces of one span, each as `spansOf` makes them, and half of another. */
-const roomFor = (traces: number) => new TraceStore({ maxBytes: (bytesOfSpan(spansOf({ id: '1' })[0]!) + 900) * (traces + 0.5) });
+const roomFor = (traces: number) => {
+  const [span] = spansOf({ id: '1' });
+  return new TraceStore({ maxBytes: (bytesOfSpan(span!) + bytesOfShared(span!, new Set()) + 900) * (traces + 0.5) });
+};
 
 describe('The trace store', () => {
   it('forgets whole traces, the one that has been silent longest first', () => {
@@ -46,6 +49,36 @@ describe('The trace store', () => {
     expect(idsIn(store)).toContain('a');
     expect(store.storedBytes).toBeLessThanOrEqual(store.maxBytes);
     expect(store.storedBytes).toBe([...store.all()].reduce((bytes, trace) => bytes + trace.bytes, 0));
+  });
+
+  it('counts the texts of resources and scopes, and the names of attributes', () => {
+    const long = 'x'.repeat(100_000);
+    const attribute = { key: 'k', value: { stringValue: long } };
+    const requests: object[] = [
+      { resource: { attributes: [attribute] }, scopeSpans: [{ spans: [otlpSpan()] }] },
+      { resource: { attributes: [{ key: 'service.name', value: attribute.value }] }, scopeSpans: [{ spans: [otlpSpan()] }] },
+      { scopeSpans: [{ scope: { name: long }, spans: [otlpSpan()] }] },
+      { scopeSpans: [{ spans: [otlpSpan({ attributes: [{ key: long, value: {} }] })] }] },
+    ];
+    for (const request of requests) {
+      const store = new TraceStore({ maxBytes: 1e6 });
+      store.add(readOtlp({ resourceSpans: [request] }, resource => store.sharedResource(resource)).spans);
+      expect(store.storedBytes).toBeGreaterThan(100_000);
+      expect(store.storedBytes).toBeLessThan(110_000);
+    }
+  });
+
+  it('counts what the spans of a trace share once, and again where it came again', () => {
+    const store = new TraceStore({ maxBytes: 10e6 });
+    const take = (...spanIds: string[]) => {
+      const spans = spanIds.map(spanId => otlpSpan({ spanId: spanId.repeat(16) }));
+      const resource = { attributes: [{ key: 'k', value: { stringValue: 'x'.repeat(100_000) } }] };
+      store.add(readOtlp({ resourceSpans: [{ resource, scopeSpans: [{ spans }] }] }, given => store.sharedResource(given)).spans);
+    };
+    take('1', '2', '3');
+    expect(store.storedBytes).toBeLessThan(110_000);
+    take('4');
+    expect(store.storedBytes).toBeGreaterThan(200_000);
   });
 
   it('counts the spans of a trace that has no room any more', () => {

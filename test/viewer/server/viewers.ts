@@ -91,6 +91,7 @@ export const otlp = (...spans: unknown[]): string =>
 
 /** The events of a live connection, in order; ends with it. */
 export class Live {
+  status = 0;
   readonly events: { readonly name: string; readonly data: Json }[] = [];
   private waiters: (() => void)[] = [];
   private rest = '';
@@ -102,6 +103,7 @@ export class Live {
       const sent = request(url, { agent: false }, response => {
         response.on('data', (chunk: Buffer) => live.read(chunk.toString()));
         response.on('error', () => undefined);
+        live.status = response.statusCode ?? 0;
         resolve(live);
       });
       live.close = () => sent.destroy();
