@@ -6,6 +6,8 @@
  */
 export default {
   testEnvironment: 'node',
+  // Many specs start real processes, on machines that may be busy.
+  testTimeout: 20_000,
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
   // What needs more than Node and npm (`npm run test:foreign`); folders with applications of their own, and what was built.
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/(consumers|foreign|backends)/'],
