@@ -1,15 +1,5 @@
 /** One HTTP request from its arrival to the close of its response: opens its SERVER span, completes it as things become known, ends it once. */
-import {
-  type Attributes,
-  type Context,
-  isSpanContextValid,
-  type Link,
-  type Span,
-  SpanKind,
-  SpanStatusCode,
-  trace,
-  TraceFlags,
-} from '@opentelemetry/api';
+import { type Attributes, type Context, type Span, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
 import { codeAttributes } from '../conventions/code.js';
 import { errorType, exceptionMessage, recordExceptionAt } from '../conventions/failure.js';
 import {
@@ -24,7 +14,7 @@ import { guarded, reportTrouble } from '../local/trouble.js';
 import { isAnyoneEnlisted, type TracingApplication, type Work, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { InboundRequest } from '../tracing.options.js';
-import { headerGetter } from '../propagation/header-getter.js';
+import { incomingContext, linksTo, trusted } from './caller.js';
 import { LateContext, UntracedRequest } from './untraced-request.js';
 
 /** The request as node:http, node:http2 and injection hand it over. */
@@ -273,23 +263,6 @@ export function nameTrace({ inbound, traceUrlPrefix }: TracingApplication, span:
   if (inbound.responseHeader !== undefined) response.setHeader(inbound.responseHeader, traceId);
   const isShown = traceUrlPrefix !== undefined && span.isRecording() && (traceFlags & TraceFlags.SAMPLED) !== 0;
   if (isShown) response.setHeader(URL_HEADER, traceUrlPrefix + traceId);
-}
-
-function incomingContext({ propagator }: TracingApplication, request: IncomingMessage): Context {
-  return propagator.extract(SLIM_ROOT, request.headers, headerGetter);
-}
-
-/** `incoming` where its sender is trusted, else nothing. */
-function trusted({ inbound }: TracingApplication, request: InboundRequest, incoming: Context): Context {
-  const { trust } = inbound;
-  if (incoming === SLIM_ROOT || trust === true) return incoming;
-  const isTrusted = trust !== false && guarded('inbound.trust', () => trust(request), false) === true;
-  return isTrusted ? incoming : SLIM_ROOT;
-}
-
-function linksTo(ctx: Context): Link[] | undefined {
-  const spanContext = trace.getSpanContext(ctx);
-  return spanContext === undefined || !isSpanContextValid(spanContext) ? undefined : [{ context: spanContext }];
 }
 
 /** On HTTP/2, and where the socket broke under a large body, `writableFinished` claims that all went well. */

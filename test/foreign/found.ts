@@ -12,7 +12,7 @@ export function specsWith<T>(what: string, found: Found<T>) {
     };
   }
   process.stderr.write(`SKIPPED ${what}: ${found.missing}\n`);
-  const skipped = it.skip;
+  const skipped = it.skip; // The machine lacks what the specs need; the line above says what.
   return (title: string, _spec: (thing: T) => Promise<void>, _timeoutMs?: number): void => skipped(`${title} (${found.missing})`, () => {});
 }
 

@@ -11,7 +11,7 @@ import { RunningViewer } from './running-viewer.js';
 const executablePath = findChromium();
 if (executablePath === undefined)
   console.warn('SKIPPED: no Chromium, so nobody looked at the viewer in a browser. Install it or set CHROMIUM_PATH.');
-const suite = executablePath === undefined ? describe.skip : describe;
+const suite = executablePath === undefined ? describe.skip : describe; // Skipped where there is no Chromium to look with.
 jest.setTimeout(60_000);
 
 interface Finding {

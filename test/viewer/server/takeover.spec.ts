@@ -5,14 +5,20 @@ import { call, freePort, Live } from './viewers.js';
 
 const optionsFor = (port: number, serviceName: string) => ({ options: { serviceName, viewer: { port } } });
 
+/** The service that comes first, once it hosts. */
+async function startHost(port: number): Promise<Service> {
+  const first = await Service.start(optionsFor(port, 'first'));
+  await until(
+    () => hostOf(port),
+    pid => pid === first.child.pid,
+  );
+  return first;
+}
+
 describe('Services with the viewer on', () => {
   it('meet in the one that came first, where a finished span shows within 250 ms', async () => {
     const port = await freePort();
-    const first = await Service.start(optionsFor(port, 'first'));
-    await until(
-      () => hostOf(port),
-      pid => pid === first.child.pid,
-    );
+    const first = await startHost(port);
     const second = await Service.start(optionsFor(port, 'second'));
     await until(
       () => second.output,
@@ -76,11 +82,7 @@ describe('Services with the viewer on', () => {
 
   it('take over also while they have nothing to send', async () => {
     const port = await freePort();
-    const first = await Service.start(optionsFor(port, 'first'));
-    await until(
-      () => hostOf(port),
-      pid => pid === first.child.pid,
-    );
+    const first = await startHost(port);
     const second = await Service.start(optionsFor(port, 'second'));
     await until(
       () => second.output,
@@ -95,11 +97,7 @@ describe('Services with the viewer on', () => {
 
   it('deliver what has just ended when they stop', async () => {
     const port = await freePort();
-    const first = await Service.start(optionsFor(port, 'first'));
-    await until(
-      () => hostOf(port),
-      pid => pid === first.child.pid,
-    );
+    await startHost(port);
     const second = await Service.start(optionsFor(port, 'second'));
     second.span('last words');
     await second.stop();

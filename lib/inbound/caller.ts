@@ -1,0 +1,26 @@
+/** Who sent a request, as far as tracing goes: the context in its headers, and whether it is believed. */
+import { type Context, isSpanContextValid, type Link, trace } from '@opentelemetry/api';
+import { SLIM_ROOT } from '../local/slim-context.js';
+import { guarded } from '../local/trouble.js';
+import type { TracingApplication } from '../local/work.js';
+import { headerGetter } from '../propagation/header-getter.js';
+import type { InboundRequest } from '../tracing.options.js';
+
+/** What the headers say, whoever wrote them; `SLIM_ROOT` where they say nothing. */
+export function incomingContext({ propagator }: TracingApplication, { headers }: InboundRequest): Context {
+  return propagator.extract(SLIM_ROOT, headers, headerGetter);
+}
+
+/** `incoming` where its sender is trusted, else nothing. */
+export function trusted({ inbound }: TracingApplication, request: InboundRequest, incoming: Context): Context {
+  const { trust } = inbound;
+  if (incoming === SLIM_ROOT || trust === true) return incoming;
+  const isTrusted = trust !== false && guarded('inbound.trust', () => trust(request), false) === true;
+  return isTrusted ? incoming : SLIM_ROOT;
+}
+
+/** The link from a new root to a caller that was not believed. */
+export function linksTo(ctx: Context): Link[] | undefined {
+  const spanContext = trace.getSpanContext(ctx);
+  return spanContext === undefined || !isSpanContextValid(spanContext) ? undefined : [{ context: spanContext }];
+}
