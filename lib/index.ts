@@ -3,9 +3,11 @@ export { TracingModule, type TracingAsyncOptions, type TracingOptionsFactory } f
 export type {
   ExporterName,
   IgnoreRule,
+  InboundMessage,
   InboundOptions,
   InboundRequest,
   InboundResponse,
+  OutboundMessage,
   OutboundOptions,
   OutboundRequest,
   OutboundResponse,
@@ -20,3 +22,4 @@ export { SpanAttribute } from './local/span-attribute.decorator.js';
 export { Traceable, type TraceableOptions } from './local/traceable.decorator.js';
 export { Tracer } from './local/tracer.js';
 export { traceAxios } from './outbound/axios.js';
+export { traceClientProxy } from './outbound/client-proxy.js';

@@ -4,7 +4,8 @@ import { discharge, enlist, type TracingApplication } from './local/work.js';
 import { createPipeline, type Pipeline } from './pipeline/pipeline.js';
 import { holdContextManager } from './pipeline/global-registration.js';
 import { createRelay } from './propagation/relay.propagator.js';
-import { type ResolvedInboundOptions, type ResolvedOutboundOptions, resolveOptions, type TracingOptions } from './tracing.options.js';
+import type { TracingOptions } from './tracing.options.js';
+import { type ResolvedInboundOptions, type ResolvedOutboundOptions, resolveOptions } from './tracing.resolution.js';
 
 const applications = new WeakMap<object, Promise<RunningApplication>>();
 

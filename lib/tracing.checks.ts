@@ -39,6 +39,12 @@ export function number(path: string, value: unknown, min: number, max: number): 
   return typeof value === 'number' && value >= min && value <= max ? value : refuse(path, value, `a number from ${min} to ${max}`);
 }
 
+/** One of a few words. @internal */
+export function oneOf<T extends string>(path: string, value: unknown, words: readonly T[]): T {
+  const found = words.find(word => word === value);
+  return found ?? refuse(path, value, words.map(word => `"${word}"`).join(' or '));
+}
+
 /** A ratio from 0 to 1, or an object with `methods`. @internal */
 export function ratioOr<T>(path: string, value: number | T, methods: readonly string[], expected: string): number | T {
   if (typeof value === 'number') return number(path, value, 0, 1);

@@ -23,6 +23,10 @@ export const messages = {
   callbackFailed: (option: string) =>
     `The callback "${option}" threw; its result is ignored and the application goes on. Further failures of it are counted, not logged.`,
   requestNotTraced: () => 'A request could not be traced and goes on without a span.',
+  messageNotTraced: () => 'A call or message that came in could not be traced and is handled without a span.',
+  messageNotSentTraced: () => 'A call or message that goes out could not be traced and is sent without a span.',
+  notAClientProxy: (value: unknown) =>
+    `traceClientProxy() got ${show(value)}; expected a ClientProxy of @nestjs/microservices, as ClientProxyFactory.create() returns it.`,
   importedWithoutForRoot: () =>
     'TracingModule is imported without options provider; write "TracingModule.forRoot()" in the root module. The module is global: other modules need not import it.',
   asyncOptionsAmbiguous: (count: number) =>
@@ -66,8 +70,8 @@ export const messages = {
   propagatorFailed: (name: string, method: string) =>
     `The propagator "${name}" threw in ${method}(); its headers are left out. Further failures of it are counted, not logged.`,
   callNotTraced: () => 'An outgoing call could not be traced and goes on without a span or without headers.',
-  httpServiceNotTraced: () =>
-    'A provider that looks like an HttpService could not be looked at; its calls are not traced unless traceAxios() is called.',
+  clientNotTraced: () =>
+    'A provider that looks like an HttpService or a ClientProxy could not be looked at; what it sends is not traced unless traceAxios() or traceClientProxy() is called.',
   notAnAxiosInstance: (value: unknown) => `traceAxios() got ${show(value)}; expected axios itself or what axios.create() returns.`,
   notAMethod: (decorator: string, target: unknown, name: unknown) =>
     `${decorator} stands on ${placeOf(target, name)}, which is not a method; put it on a method and compile with "experimentalDecorators".`,

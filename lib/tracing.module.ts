@@ -16,12 +16,15 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, LazyModuleLoader, ModulesContainer } from '@nestjs/core';
+import { Arrivals } from './inbound/arrival.js';
 import { witnessHandlers } from './inbound/controller-handlers.js';
 import { ExceptionObserver } from './inbound/exception-observer.filter.js';
 import { HttpServerTracing } from './inbound/http-server.js';
+import { traceRpcServers } from './inbound/rpc-server.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { Tracer } from './local/tracer.js';
 import { installLogCorrelation } from './logs/log-correlation.js';
+import { traceClientProxies } from './outbound/client-proxies.js';
 import { traceFetch } from './outbound/fetch.js';
 import { traceHttpServices } from './outbound/http-service.js';
 import { RunningApplication } from './tracing.application.js';
@@ -53,9 +56,11 @@ export interface TracingAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
 export class TracingModule implements NestModule, OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   private readonly interceptor: ServerSpanInterceptor;
   private readonly http: HttpServerTracing;
+  private readonly arrivals: Arrivals;
   /** False for a second import into the same application, and for one without `forRoot()`. */
   private readonly isInCharge: boolean;
   private readonly adapterReady: { unsubscribe(): void } | undefined;
+  private readonly endRpc: (() => void) | undefined;
 
   /** Nest's to call. @internal */
   constructor(
@@ -68,8 +73,11 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     if (running === undefined) throw new Error(messages.importedWithoutForRoot());
     this.interceptor = new ServerSpanInterceptor(running);
     this.http = new HttpServerTracing(running, config);
+    this.arrivals = new Arrivals(running);
     this.isInCharge = running.takeCharge(this);
-    if (!this.isInCharge || !running.isEnabled) return;
+    if (!this.isInCharge) return;
+    this.endRpc = traceRpcServers(modules, this.arrivals);
+    if (!running.isEnabled) return;
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
     config.addGlobalInterceptor(this.interceptor);
@@ -107,6 +115,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     const server: unknown = this.adapterHost.httpAdapter?.getHttpServer();
     if (server instanceof EventEmitter) this.http.hookServer(server);
     this.running.whileInForce(() => traceHttpServices(this.modules, this.lazyModules));
+    this.running.whileInForce(() => traceClientProxies(this.modules, this.lazyModules));
     if (this.running.outbound.fetch) this.running.whileInForce(traceFetch);
   }
 
@@ -118,6 +127,8 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
   async onApplicationShutdown(): Promise<void> {
     if (!this.isInCharge) return;
     this.http.close();
+    this.arrivals.close();
+    this.endRpc?.();
     this.adapterReady?.unsubscribe();
     await this.running.stop();
   }

@@ -23,7 +23,7 @@ import {
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace-node';
 import { discharge, enlist, type TracingApplication, withWork } from '../lib/local/work.js';
-import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../lib/tracing.options.js';
+import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../lib/tracing.resolution.js';
 
 /** A context without parent that belongs to `application`. */
 export function rootContextOf(application: TracingApplication): Context {
@@ -160,6 +160,8 @@ export function refusedSpan(traceId = '1'.repeat(32), spanId = '2'.repeat(16)): 
 const inboundDefaults: ResolvedInboundOptions = {
   ignore: [],
   trust: true,
+  ignoreMessages: [],
+  messageOrigin: 'parent',
   captureRequestHeaders: [],
   captureResponseHeaders: [],
   redactQueryKeys: [],
@@ -172,6 +174,7 @@ const inboundDefaults: ResolvedInboundOptions = {
 
 const outboundDefaults: ResolvedOutboundOptions = {
   ignore: [],
+  ignoreMessages: [],
   propagateTo: undefined,
   captureRequestHeaders: [],
   captureResponseHeaders: [],

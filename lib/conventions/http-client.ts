@@ -1,6 +1,7 @@
 /** What a CLIENT span of HTTP is called and carries (semantic conventions for HTTP client spans, stable). */
 import type { Attributes } from '@opentelemetry/api';
-import type { OutboundRequest, OutboundResponse, ResolvedOutboundOptions } from '../tracing.options.js';
+import type { OutboundRequest, OutboundResponse } from '../tracing.options.js';
+import type { ResolvedOutboundOptions } from '../tracing.resolution.js';
 import { addHeaders, addMethod, methodInName, redactQuery } from './http.js';
 
 /** An outgoing call as its span describes it. */

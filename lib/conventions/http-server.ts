@@ -1,6 +1,6 @@
 /** What a SERVER span of HTTP is called and carries (semantic conventions for HTTP server spans, stable). */
 import type { Attributes } from '@opentelemetry/api';
-import type { ResolvedInboundOptions } from '../tracing.options.js';
+import type { ResolvedInboundOptions } from '../tracing.resolution.js';
 import { addHeaders, addMethod, methodInName, redactQuery } from './http.js';
 
 /** The parts of an incoming request that its span is described by: node:http, node:http2 and injected requests all have them. */

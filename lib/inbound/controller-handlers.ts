@@ -1,11 +1,10 @@
-/** Controller methods as the requests' own witnesses: each tells its request who serves it and what it threw, and is otherwise unchanged. */
+/** Controller methods as witnesses of the work they serve: each tells it who serves it and what it threw, and is otherwise unchanged. */
 import { isObservable, tap } from 'rxjs';
 import { hasSpanAttributes, recordSpanAttributes } from '../local/span-attribute.decorator.js';
 import { isNoSpan } from '../local/no-span.decorator.js';
-import { workIn } from '../local/work.js';
 import { wrapMethod } from '../local/wrap-method.js';
 import { ExceptionObserver } from './exception-observer.filter.js';
-import { ServerRequest } from './server-request.js';
+import { servedWork } from './served-work.js';
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
@@ -18,14 +17,18 @@ export interface DeclaredHandler {
   readonly hasHost: boolean;
 }
 
-interface RouteHandler {
+interface Handler {
   readonly method: string;
   readonly callback: Method;
 }
 
+/** What Nest's decorators leave on a handler: of routes, of messages. */
+const PATTERN = 'microservices:pattern';
+const HANDLED = ['path', PATTERN];
+
 /** Inherited ones included. */
-function controllerHandlers(controller: Function): RouteHandler[] {
-  const handlers = new Map<string, RouteHandler>();
+function controllerHandlers(controller: Function): Handler[] {
+  const handlers = new Map<string, Handler>();
   for (
     let prototype = controller.prototype as object | null;
     prototype && prototype !== Object.prototype;
@@ -34,10 +37,23 @@ function controllerHandlers(controller: Function): RouteHandler[] {
     for (const method of Object.getOwnPropertyNames(prototype)) {
       const callback: unknown = Object.getOwnPropertyDescriptor(prototype, method)?.value;
       if (typeof callback !== 'function' || method === 'constructor' || handlers.has(method)) continue;
-      if (Reflect.hasMetadata('path', callback)) handlers.set(method, { method, callback: callback as Method });
+      if (HANDLED.some(key => Reflect.hasMetadata(key, callback))) handlers.set(method, { method, callback: callback as Method });
     }
   }
   return [...handlers.values()];
+}
+
+/** The message patterns that only handlers with `@NoSpan()` listen to, as they were declared; `nameOf` tells which of them are the same. */
+export function untracedPatterns(controllers: Iterable<Function>, nameOf: (pattern: unknown) => string): Set<string> {
+  const untraced = new Set<string>();
+  const traced = new Set<string>();
+  for (const controller of controllers) {
+    for (const { method, callback } of controllerHandlers(controller)) {
+      const patterns = (Reflect.getMetadata(PATTERN, callback) ?? []) as unknown[];
+      for (const pattern of patterns) (isNoSpan(controller, method) ? untraced : traced).add(nameOf(pattern));
+    }
+  }
+  return new Set([...untraced].filter(name => !traced.has(name)));
 }
 
 const FILTERS = '__exceptionFilters__';
@@ -97,9 +113,10 @@ function describing(controller: Function, method: string, callback: Method): Met
     hasHost: Reflect.getMetadata('host', controller) !== undefined,
   };
   Reflect.defineMetadata(DECLARED, declared, witness);
-  // Filters on a handler or controller are asked before global ones: where there are any, the observer goes ahead of them too.
+  // Filters on a handler or controller are asked before global ones: where there are any, the observer goes ahead of them too. The
+  // microservices of a hybrid application have no global filters.
   const filters = Reflect.getMetadata(FILTERS, callback) as unknown[] | undefined;
-  if (filters !== undefined || Reflect.hasMetadata(FILTERS, controller)) {
+  if (filters !== undefined || Reflect.hasMetadata(FILTERS, controller) || !Reflect.hasMetadata('path', callback)) {
     Reflect.defineMetadata(FILTERS, [...(filters ?? []), new ExceptionObserver()], witness);
   }
   return witness;
@@ -109,23 +126,23 @@ function witnessing(controller: Function, method: string, callback: Method): Met
   const isUntraced = isNoSpan(controller, method);
   const hasAttributes = hasSpanAttributes(controller.prototype as object, method);
   return function (this: unknown, ...args: unknown[]): unknown {
-    const request = workIn();
-    // What a handler calls itself is no longer the request's: its errors may be handled, its span wanted.
-    if (!(request instanceof ServerRequest) || !request.enter()) return callback.apply(this, args);
+    const work = servedWork();
+    // What a handler calls itself is no longer the work's: its errors may be handled, its span wanted.
+    if (work === undefined || !work.enter()) return callback.apply(this, args);
     if (isUntraced) {
-      request.abandon();
+      work.abandon();
       return callback.apply(this, args);
     }
-    request.handledBy(controller.name, method);
-    if (hasAttributes) recordSpanAttributes(request.span, controller.prototype as object, method, args);
+    work.handledBy(controller.name, method);
+    if (hasAttributes) recordSpanAttributes(work.span, controller.prototype as object, method, args);
     // A filter on the handler may hide what it threw from the observer of exceptions; here it is always seen.
     try {
       const result = callback.apply(this, args);
-      if (result instanceof Promise) result.then(undefined, (thrown: unknown) => request.threw(thrown));
-      else if (isObservable(result)) return result.pipe(tap({ error: thrown => request.threw(thrown) }));
+      if (result instanceof Promise) result.then(undefined, (thrown: unknown) => work.threw(thrown));
+      else if (isObservable(result)) return result.pipe(tap({ error: thrown => work.threw(thrown) }));
       return result;
     } catch (thrown) {
-      request.threw(thrown);
+      work.threw(thrown);
       throw thrown;
     }
   };

@@ -11,10 +11,11 @@ import {
 } from '../conventions/http-server.js';
 import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { guarded, reportTrouble } from '../local/trouble.js';
-import { isAnyoneEnlisted, type TracingApplication, type Work, withWork } from '../local/work.js';
+import { isAnyoneEnlisted, type TracingApplication, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { InboundRequest } from '../tracing.options.js';
 import { incomingContext, linksTo, trusted } from './caller.js';
+import { ServedWork } from './served-work.js';
 import { LateContext, UntracedRequest } from './untraced-request.js';
 
 /** The request as node:http, node:http2 and injection hand it over. */
@@ -55,9 +56,7 @@ type Ownership = 'own' | 'foreign';
 const URL_HEADER = 'x-trace-url';
 const nothingThrown = Symbol('nothing thrown');
 
-export class ServerRequest implements Work {
-  /** Set as soon as the request turns out not to be traced. */
-  relay: Context | undefined = undefined;
+export class ServerRequest extends ServedWork {
   private thrown: unknown = nothingThrown;
   private thrownAt = 0;
   private hasRoute = false;
@@ -82,6 +81,7 @@ export class ServerRequest implements Work {
     private readonly ownership: Ownership,
     private readonly entrance: Entrance,
   ) {
+    super();
     this.socket = request.socket as BrokenSocket;
     if (!span.isRecording()) return;
     entrance.open.add(this);
@@ -105,7 +105,6 @@ export class ServerRequest implements Work {
     this.undecided = route;
   }
 
-  /** True for the first handler that a request enters. */
   enter(): boolean {
     const isFirst = !this.isServed;
     this.isServed = true;
@@ -113,21 +112,18 @@ export class ServerRequest implements Work {
     return isFirst;
   }
 
-  /** It is known which method of which controller serves the request. */
   handledBy(className: string, method: string): void {
     if (this.hasHandler) return;
     this.hasHandler = true;
     if (this.span.isRecording()) this.span.setAttributes(codeAttributes(className, method));
   }
 
-  /** Something was thrown; whether it failed the request shows when the response is closed. The last one counts. */
   threw(thrown: unknown): void {
     if (this.thrown === thrown) return;
     this.thrown = thrown;
     this.thrownAt = Date.now();
   }
 
-  /** The handler wants no tracing: the span, never ended, reaches no exporter, and the caller's context takes its place. */
   abandon(): void {
     if (this.relay !== undefined) return;
     this.relay = this.caller;

@@ -1,6 +1,6 @@
 /** What is being worked on: the unit of work in the active context, the application it belongs to, and whether it is traced at all. */
 import { type Context, context, createContextKey, propagation, type Span, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
-import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing.options.js';
+import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing.resolution.js';
 
 /** One running application as the rest of the library sees it. @internal */
 export interface TracingApplication {

@@ -1,7 +1,8 @@
 /** Which calls the rules of `outbound.ignore` and `outbound.propagateTo` mean. */
 import { portOf } from '../conventions/http-client.js';
 import { anyRule } from '../local/ignore-rules.js';
-import type { IgnoreRule, OutboundRequest, ResolvedOutboundOptions } from '../tracing.options.js';
+import type { IgnoreRule, OutboundRequest } from '../tracing.options.js';
+import type { ResolvedOutboundOptions } from '../tracing.resolution.js';
 
 /** The rules of an application; `undefined` where it has none, and then a call that is not sampled needs no URL. */
 export function callRulesOf(options: ResolvedOutboundOptions): CallRules | undefined {

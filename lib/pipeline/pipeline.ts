@@ -3,7 +3,7 @@ import { type Context, type Span, type TextMapPropagator, trace, type Tracer, ty
 import { Logger } from '@nestjs/common';
 import { reportTrouble } from '../local/trouble.js';
 import { messages } from '../tracing.messages.js';
-import type { ResolvedTracingOptions } from '../tracing.options.js';
+import type { ResolvedTracingOptions } from '../tracing.resolution.js';
 import { VERSION } from '../tracing.version.js';
 import { listenToDiagnostics } from './diagnostics.js';
 import { foreignPropagator, foreignProvider, register, type Registration } from './global-registration.js';

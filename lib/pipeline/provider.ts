@@ -4,7 +4,7 @@ import { Logger } from '@nestjs/common';
 import { NodeTracerProvider, type SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { classOf } from '../tracing.checks.js';
 import { messages } from '../tracing.messages.js';
-import type { ResolvedTracingOptions } from '../tracing.options.js';
+import type { ResolvedTracingOptions } from '../tracing.resolution.js';
 import { Delivery, isWatcher } from './delivery.js';
 import type { ChosenExporter } from './exporter-choice.js';
 import { createExporter } from './exporters.js';

@@ -7,7 +7,7 @@ import type { Attributes } from '@opentelemetry/api';
 import { defaultResource, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
 import { deploymentAttributes, hostAttributes, osAttributes, processAttributes, serviceAttributes } from '../conventions/resource.js';
 import { complain, readNames, readText } from '../tracing.environment.js';
-import type { ResolvedTracingOptions } from '../tracing.options.js';
+import type { ResolvedTracingOptions } from '../tracing.resolution.js';
 
 type Resource = ReturnType<typeof defaultResource>;
 type Described = Pick<ResolvedTracingOptions, 'serviceName' | 'serviceVersion' | 'resource'>;

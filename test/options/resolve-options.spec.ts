@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { Logger } from '@nestjs/common';
 import { InMemorySpanExporter, AlwaysOnSampler, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { W3CBaggagePropagator } from '@opentelemetry/core';
-import { resolveOptions, type TracingOptions } from '../../lib/tracing.options.js';
+import type { TracingOptions } from '../../lib/tracing.options.js';
+import { resolveOptions } from '../../lib/tracing.resolution.js';
 
 /** Options as a JavaScript user, or a value from a configuration file, might give them. */
 const untyped = (options: unknown): TracingOptions => options as TracingOptions;

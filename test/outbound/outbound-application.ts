@@ -4,7 +4,8 @@ import { type Context, context, type Span, SpanKind, trace, type Tracer } from '
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { suppressed, withWork } from '../../lib/local/work.js';
 import { createPropagator } from '../../lib/propagation/composite.propagator.js';
-import { type OutboundOptions, resolveOptions, type TracingOptions } from '../../lib/tracing.options.js';
+import type { OutboundOptions, TracingOptions } from '../../lib/tracing.options.js';
+import { resolveOptions } from '../../lib/tracing.resolution.js';
 import { type ApplicationSetup, rootContextOf, TestApplication } from '../application.js';
 
 // Specs let callbacks fail; what is logged about it is no news.

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { createPipeline, type Pipeline } from '../../lib/pipeline/pipeline.js';
-import { resolveOptions, type TracingOptions } from '../../lib/tracing.options.js';
+import type { TracingOptions } from '../../lib/tracing.options.js';
+import { resolveOptions } from '../../lib/tracing.resolution.js';
 
 const running: Pipeline[] = [];
 const changed = new Map<string, string | undefined>();

@@ -4,7 +4,8 @@ import process from 'node:process';
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { createPipeline } from '../../../lib/pipeline/pipeline.js';
-import { resolveOptions, type TracingOptions } from '../../../lib/tracing.options.js';
+import type { TracingOptions } from '../../../lib/tracing.options.js';
+import { resolveOptions } from '../../../lib/tracing.resolution.js';
 
 interface Settings {
   readonly options: TracingOptions;

@@ -1,0 +1,25 @@
+/** Work that a handler of a Nest controller or gateway serves: what handlers and filters tell it while it is under way. */
+import type { Context, Span } from '@opentelemetry/api';
+import { type TracingApplication, type Work, workIn } from '../local/work.js';
+
+export abstract class ServedWork implements Work {
+  /** Set as soon as the work turns out not to be traced. */
+  relay: Context | undefined = undefined;
+  abstract readonly application: TracingApplication;
+  abstract readonly span: Span;
+
+  /** True for the first handler that is entered: what it calls itself is its own affair. */
+  abstract enter(): boolean;
+  /** It is known which method of which class serves. */
+  abstract handledBy(className: string, method: string): void;
+  /** Something was thrown; whether the work failed shows at its end. The last one counts. */
+  abstract threw(thrown: unknown): void;
+  /** The handler wants no tracing: the span, never ended, reaches no exporter, and the caller's context takes its place. */
+  abstract abandon(): void;
+}
+
+/** The served work in the active context. */
+export function servedWork(): ServedWork | undefined {
+  const work = workIn();
+  return work instanceof ServedWork ? work : undefined;
+}

@@ -1,0 +1,35 @@
+/** The client proxies of an application: those of ClientsModule, those of `@Client()`, and those that providers and controllers keep. */
+import { types } from 'node:util';
+import type { LazyModuleLoader, ModulesContainer } from '@nestjs/core';
+import { installOnClient } from './client-proxy.js';
+import { type ClientProxy, isClientProxy } from './client-transports.js';
+import { type ClientKind, traceProvidedClients } from './provided-clients.js';
+
+/** Traces what every client proxy sends; returns what undoes it. @internal */
+export function traceClientProxies(modules: ModulesContainer, lazyModules: LazyModuleLoader): () => void {
+  return traceProvidedClients(modules, lazyModules, clientProxies);
+}
+
+const clientProxies: ClientKind<ClientProxy> = {
+  *clientsOf(provided) {
+    if (!isUntouchable(provided) && isClientProxy(provided)) {
+      yield provided;
+      return;
+    }
+    for (const value of kept(provided)) if (isClientProxy(value)) yield value;
+  },
+  isWanted: isClientProxy,
+  install: installOnClient,
+};
+
+/** What a provider keeps in its own properties; getters are not asked. */
+function* kept(provided: unknown): Generator {
+  if (isUntouchable(provided)) return;
+  for (const { value } of Object.values<PropertyDescriptor>(Object.getOwnPropertyDescriptors(provided))) {
+    if (!isUntouchable(value)) yield value;
+  }
+}
+
+function isUntouchable(value: unknown): value is undefined {
+  return typeof value !== 'object' || value === null || types.isProxy(value);
+}

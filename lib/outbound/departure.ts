@@ -1,0 +1,99 @@
+/** What leaves the application other than by HTTP: a call or message. Opens its span, and says which headers travel with it. */
+import {
+  type Attributes,
+  type Context,
+  context,
+  createContextKey,
+  defaultTextMapGetter,
+  defaultTextMapSetter,
+  isSpanContextValid,
+  ROOT_CONTEXT,
+  type SpanKind,
+  trace,
+} from '@opentelemetry/api';
+import { anyRule } from '../local/ignore-rules.js';
+import { NO_SPAN } from '../local/run-in-span.js';
+import { RunningSpan } from '../local/running-span.js';
+import { reportTrouble } from '../local/trouble.js';
+import { applicationIn, isSuppressed, relayIn, type TracingApplication } from '../local/work.js';
+import { messages } from '../tracing.messages.js';
+import type { OutboundMessage } from '../tracing.options.js';
+import type { ResolvedOutboundOptions } from '../tracing.resolution.js';
+
+/** One call or message as its transport describes it. */
+export interface Departure {
+  /** What rules see. */
+  readonly message: OutboundMessage;
+  readonly kind: SpanKind.CLIENT | SpanKind.PRODUCER;
+  /** One of few. */
+  readonly name: string;
+  /** Asked only for a span that may record. */
+  attributes(): Attributes;
+}
+
+/** Set where a message is to carry no headers. */
+const WITHHELD = createContextKey('nestjs-tracing/headers-withheld');
+
+/**
+ * Opens the span of what is about to leave, and says in which context to send it; where nothing is traced, a span that does not record and
+ * the context as it is. Never throws.
+ */
+export function openDeparture(describe: () => Departure, parent: Context = context.active()): RunningSpan {
+  try {
+    const application = applicationIn(parent);
+    if (application === undefined) return new RunningSpan(NO_SPAN, parent);
+    const isTraced = application.isEnabled && !isSuppressed(parent) && relayIn(parent) === undefined;
+    if (!isTraced && application.outbound.ignoreMessages.length === 0) return new RunningSpan(NO_SPAN, parent);
+    const departure = describe();
+    if (isIgnored(application, departure.message)) return new RunningSpan(NO_SPAN, parent.setValue(WITHHELD, true));
+    if (!isTraced) return new RunningSpan(NO_SPAN, parent);
+    const span = application.unsampledSpan(parent) ?? start(application, departure, parent);
+    return new RunningSpan(span, trace.setSpan(parent, span));
+  } catch (error) {
+    reportTrouble('outbound.message', messages.messageNotSentTraced(), error);
+    return new RunningSpan(NO_SPAN, parent);
+  }
+}
+
+/**
+ * What travels with a message that leaves in `ctx`; `undefined` for nothing. `existing` are the headers that it has already: a trace context
+ * that the user put there stays, and the span is linked to it. Never throws.
+ */
+export function outgoingHeaders(existing?: object, ctx: Context = context.active()): Record<string, string> | undefined {
+  try {
+    const application = applicationIn(ctx);
+    if (application === undefined || ctx.getValue(WITHHELD) === true) return undefined;
+    const relay = relayIn(ctx);
+    if (relay === undefined && (!application.isEnabled || isSuppressed(ctx))) return undefined;
+    const { propagator } = application;
+    const others =
+      existing === undefined ? undefined : trace.getSpanContext(propagator.extract(ROOT_CONTEXT, existing, defaultTextMapGetter));
+    if (others !== undefined && isSpanContextValid(others)) {
+      trace.getSpan(ctx)?.addLink({ context: others });
+      return undefined;
+    }
+    const headers: Record<string, string> = {};
+    propagator.inject(relay ?? ctx, headers, defaultTextMapSetter);
+    return Object.keys(headers).length === 0 ? undefined : headers;
+  } catch (error) {
+    reportTrouble('propagators', messages.messageNotSentTraced(), error);
+    return undefined;
+  }
+}
+
+function start({ tracer }: TracingApplication, departure: Departure, parent: Context) {
+  return tracer.startSpan(departure.name, { kind: departure.kind, attributes: departure.attributes() }, parent);
+}
+
+/** Whether `outbound.ignoreMessages` names the message. */
+function isIgnored({ outbound }: TracingApplication, message: OutboundMessage): boolean {
+  if (outbound.ignoreMessages.length === 0) return false;
+  let rule = rules.get(outbound);
+  if (rule === undefined) {
+    rule = anyRule(outbound.ignoreMessages, ({ destination }) => destination, 'outbound.ignoreMessages');
+    rules.set(outbound, rule);
+  }
+  return rule(message);
+}
+
+const rules = new WeakMap<ResolvedOutboundOptions, (message: OutboundMessage) => boolean>();

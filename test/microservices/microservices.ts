@@ -1,0 +1,83 @@
+/** Two traced applications that talk over one transport: a microservice, and an application context that has its client. */
+import { type INestApplicationContext, type INestMicroservice, Inject, Injectable, Module, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { type ClientProxy, ClientsModule } from '@nestjs/microservices';
+import { type InboundOptions, type OutboundOptions, Tracer, TracingModule } from '../../lib/index.js';
+import { TraceRecorder } from '../../lib/testing/index.js';
+import type { Pair, TestTransport } from './transports.js';
+
+@Injectable()
+export class Caller {
+  constructor(
+    @Inject('CLIENT') readonly client: ClientProxy,
+    readonly tracer: Tracer,
+  ) {}
+}
+
+export interface Setup {
+  readonly controllers: Type[];
+  readonly providers?: NonNullable<Parameters<typeof Module>[0]['providers']>;
+  readonly inbound?: InboundOptions;
+  readonly outbound?: OutboundOptions;
+  readonly configure?: (server: INestMicroservice) => void;
+  /** Changes the settings of both. */
+  readonly adapt?: (pair: Pair) => Pair;
+  /** Whether server and client are not traced. @default both are */
+  readonly untraced?: 'server' | 'client';
+}
+
+export class Microservices {
+  private constructor(
+    readonly transport: TestTransport,
+    /** Of both applications. */
+    readonly recorder: TraceRecorder,
+    readonly server: INestMicroservice,
+    readonly context: INestApplicationContext,
+  ) {}
+
+  static async start(transport: TestTransport, setup: Setup): Promise<Microservices> {
+    const prepared = await transport.prepare();
+    const pair = setup.adapt?.(prepared) ?? prepared;
+    const recorder = new TraceRecorder();
+    const tracing = (serviceName: string, isTraced: boolean) =>
+      TracingModule.forRoot({ serviceName, exporter: recorder, enabled: isTraced, inbound: setup.inbound, outbound: setup.outbound });
+
+    @Module({ imports: [tracing('server', setup.untraced !== 'server')], controllers: setup.controllers, providers: setup.providers ?? [] })
+    class ServerModule {}
+    @Module({
+      imports: [tracing('client', setup.untraced !== 'client'), ClientsModule.register([{ name: 'CLIENT', ...pair.client }])],
+      providers: [Caller],
+    })
+    class ClientModule {}
+
+    const server = await NestFactory.createMicroservice(ServerModule, { ...pair.server, logger: false });
+    setup.configure?.(server);
+    await server.listen();
+    const application = await NestFactory.createApplicationContext(ClientModule, { logger: false });
+    return new Microservices(transport, recorder, server, application);
+  }
+
+  get caller(): Caller {
+    return this.context.get(Caller);
+  }
+
+  /** Calls `fn` in a root span "request" and resolves to what it resolved to. */
+  inRequest<T>(fn: (client: ClientProxy) => Promise<T>): Promise<T> {
+    const { client, tracer } = this.caller;
+    return tracer.span('request', () => fn(client));
+  }
+
+  /** The name of the span that sends to, or handles, a destination. */
+  sending(destination: string): string {
+    return `${this.transport.sending}${destination}`;
+  }
+
+  handling(destination: string): string {
+    return `${this.transport.handling}${destination}`;
+  }
+
+  async close(): Promise<void> {
+    await this.context.close();
+    await this.server.close();
+  }
+}
