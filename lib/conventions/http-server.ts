@@ -12,10 +12,13 @@ export interface ServerMessage {
   readonly socket?: PeerSocket | null | undefined;
 }
 
+const PEER = Symbol.for('nestjs-tracing/peer');
+
 interface PeerSocket {
   readonly remoteAddress?: string | undefined;
   readonly remotePort?: number | undefined;
   readonly encrypted?: boolean;
+  [PEER]?: Peer;
 }
 
 /** `{method} {route}` where the route is known, else `{method}`. */
@@ -95,16 +98,18 @@ interface Peer {
 }
 
 const noPeer: Peer = { address: undefined, port: undefined, scheme: 'http' };
-const peers = new WeakMap<PeerSocket, Peer>();
-
-/** Asked once per connection: the getters of a socket are system calls, and a closed socket no longer knows. */
+/**
+ * Asked once per connection: the getters of a socket are system calls, and a closed socket no longer knows. Kept on the socket, as a look
+ * into a WeakMap takes longer than all else here.
+ */
 function peerOf(socket: PeerSocket | null | undefined): Peer {
   if (socket === null || socket === undefined) return noPeer;
-  let peer = peers.get(socket);
-  if (peer === undefined) {
-    peer = { address: socket.remoteAddress, port: socket.remotePort, scheme: socket.encrypted ? 'https' : 'http' };
-    peers.set(socket, peer);
-  }
+  return socket[PEER] ?? askPeer(socket);
+}
+
+function askPeer(socket: PeerSocket): Peer {
+  const peer: Peer = { address: socket.remoteAddress, port: socket.remotePort, scheme: socket.encrypted ? 'https' : 'http' };
+  Reflect.set(socket, PEER, peer);
   return peer;
 }
 

@@ -3,7 +3,7 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Controller, Get, Injectable, Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { ExternalContextCreator, NestFactory } from '@nestjs/core';
 import { MessagePattern, type MicroserviceOptions, Transport, ClientProxyFactory } from '@nestjs/microservices';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -154,7 +154,7 @@ describe('a request that enters', () => {
     await test.close();
   });
 
-  it('as a message gets its server span from the global interceptor', async () => {
+  it('as a message is one server span', async () => {
     const recorder = new TraceRecorder();
     @Module({ imports: [TracingModule.forRoot({ exporter: recorder })], controllers, providers })
     class AppModule {}
@@ -168,8 +168,9 @@ describe('a request that enters', () => {
     const client = ClientProxyFactory.create({ transport: Transport.TCP, options: { host: '127.0.0.1', port } });
     expect(await firstValueFrom(client.send('sum', [1, 2, 3]))).toBe(6);
     await recorder.waitForSpans(2);
-    const server = recorder.find('AppController.sum')!;
+    const server = recorder.find('sum')!;
     expect(server.kind).toBe(SpanKind.SERVER);
+    expect(server.attributes['code.function.name']).toBe('AppController.sum');
     expect(recorder.find('Service.work')!.parentSpanContext?.spanId).toBe(server.spanContext().spanId);
     client.close();
     await app.close();
@@ -177,6 +178,22 @@ describe('a request that enters', () => {
 });
 
 describe('the global interceptor', () => {
+  it('makes the span where Nest runs a method for a library of its own', async () => {
+    const recorder = new TraceRecorder();
+    @Module({ imports: [TracingModule.forRoot({ exporter: recorder })], controllers, providers })
+    class AppModule {}
+    const app = await NestFactory.create(AppModule, { logger: false });
+    await app.init();
+    const controller = app.get(AppController);
+     
+    const sum = app.get(ExternalContextCreator).create(controller, controller.sum, 'sum');
+    expect(await sum([1, 2])).toBe(3);
+    const server = await recorder.waitForSpan('AppController.sum');
+    expect(server.kind).toBe(SpanKind.SERVER);
+    expect(recorder.parentOf(recorder.find('Service.work')!)).toBe(server);
+    await app.close();
+  });
+
   it('does not run for HTTP routes and is there for what is built later', async () => {
     const recorder = new TraceRecorder();
     const ran: string[] = [];
