@@ -185,8 +185,8 @@ describe('the global interceptor', () => {
     const app = await NestFactory.create(AppModule, { logger: false });
     await app.init();
     const controller = app.get(AppController);
-     
-    const sum = app.get(ExternalContextCreator).create(controller, controller.sum, 'sum');
+
+    const sum = app.get(ExternalContextCreator).create(controller, controller.sum as (...args: unknown[]) => unknown, 'sum');
     expect(await sum([1, 2])).toBe(3);
     const server = await recorder.waitForSpan('AppController.sum');
     expect(server.kind).toBe(SpanKind.SERVER);
