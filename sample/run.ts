@@ -9,13 +9,15 @@ import { TraceRecorder, traceMatchers } from 'nestjs-tracing/testing';
 import { WaterfallExporter } from 'nestjs-tracing/viewer';
 import { twoServices } from './01-two-services/scenario.js';
 import { orderSystem } from './02-order-system/scenario.js';
+import { everyTransport } from './03-every-transport/scenario.js';
+import { freePorts } from './runner/free-ports.js';
 import { destinationIn, serviceEnvironment } from './runner/environment.js';
 import type { SampleRequest, Scenario } from './runner/scenario.js';
 import { ServiceProcess } from './runner/service-process.js';
 import { SpanReceiver } from './runner/span-receiver.js';
 import { ViewerProcess } from './runner/viewer-process.js';
 
-const SCENARIOS: readonly Scenario[] = [twoServices, orderSystem];
+const SCENARIOS: readonly Scenario[] = [twoServices, orderSystem, everyTransport];
 const TRACE_TIMEOUT_MS = 10_000;
 
 /** Returns what is wrong with the trace of `request`. */
@@ -47,10 +49,12 @@ async function run(scenario: Scenario): Promise<readonly string[]> {
   const receiver = await SpanReceiver.start(spans => recorder.export(spans), collector);
   const running = new Map<string, ServiceProcess>();
   const problems: string[] = [];
+  for (const remark of scenario.remarks ?? []) console.log(remark);
   try {
+    const ports = await freePorts(scenario.ports);
     for (const { name, calls = {} } of scenario.services) {
       const addresses = Object.entries(calls).map(([variable, service]) => [variable, running.get(service)?.url]);
-      const env = { ...serviceEnvironment(process.env, receiver.url, destination), ...Object.fromEntries(addresses) };
+      const env = { ...serviceEnvironment(process.env, receiver.url, destination), ...ports, ...Object.fromEntries(addresses) };
       const service = await ServiceProcess.start(name, join(import.meta.dirname, scenario.folder, `${name}.js`), env);
       running.set(name, service);
       console.log(`${name} runs as process ${service.processId} on ${service.url}`);

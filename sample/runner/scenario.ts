@@ -2,6 +2,10 @@
 
 export interface Scenario {
   readonly folder: string;
+  /** Environment variables that hold free ports, the same for all services. */
+  readonly ports?: readonly string[];
+  /** What is said before anything starts. */
+  readonly remarks?: readonly string[];
   /** In the order they are started. */
   readonly services: readonly SampleService[];
   /** The service that the requests are sent to. */

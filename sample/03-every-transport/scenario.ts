@@ -1,0 +1,35 @@
+/** What the runner does with the parcel: one request, and the one trace that it leaves on its way through every transport. */
+import type { Scenario } from '../runner/scenario.js';
+import { type Hop, hops, missing } from './hops.js';
+
+/** The spans of each hop, the sending one first; the last is the parent of the next hop's. */
+const SPANS: Readonly<Record<Hop, readonly string[]>> = {
+  tcp: ['parcel.tcp (client)', 'stations: parcel.tcp (server)'],
+  grpc: ['parcels.Station/Pass (client)', 'parcels.Station/Pass (server)'],
+  redis: ['publish parcel.redis (producer)', 'process parcel.redis (consumer)'],
+  nats: ['publish parcel.nats (producer)', 'process parcel.nats (consumer)'],
+  rabbitmq: ['publish parcels (producer)', 'consume parcels (consumer)'],
+  kafka: ['send parcel.kafka (producer)', 'process parcel.kafka (consumer)'],
+  mqtt: ['publish parcel/mqtt (producer)', 'process parcel/mqtt (consumer)'],
+  bullmq: ['send parcels (producer)', 'process parcels (consumer)'],
+  websocket: ['gateway: message parcel.arrived (server)'],
+};
+
+const spans = ['gateway: GET /parcels/:id (server)', ...hops.flatMap(hop => SPANS[hop])];
+
+export const everyTransport: Scenario = {
+  folder: '03-every-transport',
+  ports: ['TCP_PORT', 'GRPC_PORT'],
+  services: [{ name: 'gateway' }, { name: 'stations', calls: { GATEWAY_URL: 'gateway' } }],
+  entrance: 'gateway',
+  remarks:
+    missing.length === 0 ? [] : [`Left out, for want of a broker: ${missing.join(', ')}. sample/README.md says how to have them all.`],
+  requests: [
+    {
+      title: `A parcel takes ${hops.length} hops`,
+      path: '/parcels/7',
+      status: 200,
+      tree: spans.map((span, depth) => '  '.repeat(depth) + span).join('\n'),
+    },
+  ],
+};
