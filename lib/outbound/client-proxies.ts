@@ -2,7 +2,8 @@
 import { types } from 'node:util';
 import type { LazyModuleLoader, ModulesContainer } from '@nestjs/core';
 import { installOnClient } from './client-proxy.js';
-import { type ClientProxy, isClientProxy } from './client-transports.js';
+import type { ClientProxy } from './client-transport.js';
+import { isClientProxy } from './client-transports.js';
 import { type ClientKind, traceProvidedClients } from './provided-clients.js';
 
 /** Traces what every client proxy sends; returns what undoes it. @internal */

@@ -6,7 +6,8 @@ import { rpcAttributes } from '../conventions/rpc.js';
 import { followObservable } from '../local/follow-observable.js';
 import { replaceMethod, undoAll } from '../local/replace-method.js';
 import { messages } from '../tracing.messages.js';
-import { type ClientProxy, type ClientTransport, isClientProxy, transportOf } from './client-transports.js';
+import type { ClientProxy, ClientTransport } from './client-transport.js';
+import { isClientProxy, transportOf } from './client-transports.js';
 import { type Departure, openDeparture } from './departure.js';
 
 /** On the client, so that two copies of this library do not wrap twice. */
@@ -95,14 +96,21 @@ function wrapClient(client: ClientProxy, transport: ClientTransport): () => void
 
 function departureOf(client: ClientProxy, transport: ClientTransport, pattern: unknown): Departure {
   const { system } = transport;
-  const destination = transport.destination?.(client, pattern) ?? client.normalizePattern(pattern);
-  const message = { system, destination };
+  const template = client.normalizePattern(pattern);
+  const message = { system, destination: template };
   if (transport.protocol === 'rpc') {
-    const attributes = () => rpcAttributes(system, destination, transport.serverOf(client));
-    return { message, kind: SpanKind.CLIENT, name: destination, attributes };
+    const attributes = () => ({
+      ...rpcAttributes(system, template, transport.serverOf(client)),
+      ...transport.attributes?.(client, pattern),
+    });
+    return { message, kind: SpanKind.CLIENT, name: template, attributes };
   }
-  const operation = { system, operation: transport.operation, type: 'send', destination } as const;
-  const attributes = () => messageAttributes({ ...operation, server: transport.serverOf(client) });
+  const destination = transport.destination?.(client, pattern) ?? template;
+  const operation = { system, operation: transport.operation, type: 'send', destination, template } as const;
+  const attributes = () => ({
+    ...messageAttributes({ ...operation, server: transport.serverOf(client) }),
+    ...transport.attributes?.(client, pattern),
+  });
   return { message, kind: SpanKind.PRODUCER, name: messageSpanName(operation), attributes };
 }
 
