@@ -55,6 +55,9 @@ class Unboxing {
   }
 }
 
+const isSending = ({ kind }: { kind: SpanKind }) => kind === SpanKind.CLIENT || kind === SpanKind.PRODUCER;
+const isHandling = ({ kind }: { kind: SpanKind }) => kind === SpanKind.SERVER || kind === SpanKind.CONSUMER;
+
 describe.each(transports)('tracing of messages over $name', transport => {
   let services: Microservices;
   beforeAll(() => transport.prepare(), 60_000);
@@ -66,8 +69,6 @@ describe.each(transports)('tracing of messages over $name', transport => {
   };
   const ask = (pattern: string, data: unknown = {}) => services.inRequest(client => firstValueFrom(client.send(pattern, data)));
   const tell = (data: unknown) => services.inRequest(client => lastValueFrom(client.emit('told', data), { defaultValue: undefined }));
-  const isSending = ({ kind }: { kind: SpanKind }) => kind === SpanKind.CLIENT || kind === SpanKind.PRODUCER;
-  const isHandling = ({ kind }: { kind: SpanKind }) => kind === SpanKind.SERVER || kind === SpanKind.CONSUMER;
 
   it('makes no span of an incoming message that is to be ignored, and passes its context on', async () => {
     const seen: InboundMessage[] = [];
@@ -131,7 +132,7 @@ describe.each(transports)('tracing of messages over $name', transport => {
       },
     });
     const client = services.caller.client as unknown as { serializer: Boxing };
-    const boxing = new Boxing(client.serializer as never);
+    const boxing = new Boxing(client.serializer);
     client.serializer = boxing;
     expect(await ask('echo', { id: 7 })).toEqual({ id: 7 });
     await recorder.waitForTrace();
@@ -153,9 +154,13 @@ describe.each(transports)('tracing of messages over $name', transport => {
     await recorder.waitForSpans(2);
     expect(recorder.spans.map(({ kind }) => kind)).toEqual([recorder.find(isSending)!.kind, SpanKind.INTERNAL]);
   });
+});
 
-  it('fails the span of a message whose broker or server cannot be reached', async () => {
-    const recorder = await start({});
+describe.each(transports)('a message over $name that nobody takes', transport => {
+  beforeAll(() => transport.prepare(), 60_000);
+
+  it('fails the span of its sending', async () => {
+    const recorder = new TraceRecorder();
     @Module({ imports: [TracingModule.forRoot({ exporter: recorder }), ClientsModule.register([{ name: 'LOST', ...(await nowhere()) }])] })
     class LostModule {}
     const application = await NestFactory.createApplicationContext(LostModule, { logger: false });
@@ -165,7 +170,8 @@ describe.each(transports)('tracing of messages over $name', transport => {
     expect(await inRequest(() => lastValueFrom(client.emit('told', 1)).then(String, () => 'failed'))).toBe('failed');
     await recorder.waitForSpans(4);
     expect(recorder.spans.filter(isSending).map(({ status }) => status.code)).toEqual([SpanStatusCode.ERROR, SpanStatusCode.ERROR]);
-    await application.close();
+    // What never was open cannot be closed on Nest 11.
+    await application.close().catch(() => undefined);
   });
 
   /** Settings of a client that nobody waits for. */
