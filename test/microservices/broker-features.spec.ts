@@ -1,7 +1,7 @@
 import { Controller, type INestMicroservice, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type ClientProxy, Ctx, EventPattern, MessagePattern, type MicroserviceOptions, Payload, RmqContext } from '@nestjs/microservices';
-import { SpanKind } from '@opentelemetry/api';
+import { context, ROOT_CONTEXT, SpanKind } from '@opentelemetry/api';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { TracingModule } from '../../lib/index.js';
 import type { FinishedSpan } from '../../lib/viewer/model/trace-span.js';
@@ -193,6 +193,31 @@ describe('a message over MQTT', () => {
       });
       expect(recorder.parentOf(handling)?.name).toBe('publish orders/7/done');
       expect(seen).toEqual(['paid']);
+    },
+    60_000,
+  );
+});
+
+describe('a request over MQTT', () => {
+  over(mqtt5)(
+    'is in its trace, too, where the library confirms subscriptions outside of any context',
+    async transport => {
+      @Controller()
+      class Handlers {
+        @MessagePattern('sum') sum() {
+          return 3;
+        }
+      }
+      const recorder = await start(transport, Handlers);
+      const { client } = services.caller;
+      await client.connect();
+      // As versions of the library do that call back from their socket.
+      const connection = client.unwrap<{ subscribe: (topic: string, done: (error: Error | null) => void) => unknown }>();
+      const { subscribe } = connection;
+      connection.subscribe = (topic, done) => subscribe.call(connection, topic, error => context.with(ROOT_CONTEXT, () => done(error)));
+      expect(await services.inRequest(sender => firstValueFrom(sender.send('sum', {})))).toBe(3);
+      await recorder.waitForTrace();
+      expect(recorder.parentOf(recorder.find(isHandling)!)).toBe(recorder.find(isSending));
     },
     60_000,
   );
