@@ -115,7 +115,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     const server: unknown = this.adapterHost.httpAdapter?.getHttpServer();
     if (server instanceof EventEmitter) this.http.hookServer(server);
     this.running.whileInForce(() => traceHttpServices(this.modules, this.lazyModules));
-    this.running.whileInForce(() => traceClientProxies(this.modules, this.lazyModules));
+    this.running.whileInForce(() => traceClientProxies(this.running, this.modules, this.lazyModules));
     if (this.running.outbound.fetch) this.running.whileInForce(traceFetch);
   }
 

@@ -16,6 +16,8 @@ export interface MessageOperation {
   readonly conversationId?: string | undefined;
   readonly messageId?: string | undefined;
   readonly clientId?: string | undefined;
+  /** Of which one member gets each message. */
+  readonly consumerGroup?: string | undefined;
   readonly server?: ServerAddress | undefined;
 }
 
@@ -32,11 +34,26 @@ export function messageAttributes(message: MessageOperation): Attributes {
     'messaging.operation.type': message.type,
     'messaging.destination.name': message.destination,
   };
-  const { template, destination, conversationId, messageId, clientId } = message;
+  const { template, destination, conversationId, messageId, clientId, consumerGroup } = message;
   if (template !== undefined && template !== destination) attributes['messaging.destination.template'] = template;
   if (conversationId !== undefined) attributes['messaging.message.conversation_id'] = conversationId;
   if (messageId !== undefined) attributes['messaging.message.id'] = messageId;
   if (clientId !== undefined) attributes['messaging.client.id'] = clientId;
+  if (consumerGroup !== undefined) attributes['messaging.consumer.group.name'] = consumerGroup;
   addServer(attributes, message.server);
+  return attributes;
+}
+
+/** `{exchange}:{routing key}`, for consumers with `:{queue}`; what is empty or says the same again is left out. */
+export function rabbitmqDestination(exchange: string | undefined, routingKey: string | undefined, queue?: string): string | undefined {
+  const parts = [exchange, routingKey, queue === routingKey ? undefined : queue].filter(part => part !== undefined && part !== '');
+  return parts.length === 0 ? undefined : parts.join(':');
+}
+
+/** What RabbitMQ says about one message. */
+export function rabbitmqAttributes(routingKey: string | undefined, deliveryTag?: unknown): Attributes {
+  const attributes: Attributes = {};
+  if (routingKey !== undefined && routingKey !== '') attributes['rabbitmq.destination.routing_key'] = routingKey;
+  if (typeof deliveryTag === 'number') attributes['rabbitmq.message.delivery_tag'] = deliveryTag;
   return attributes;
 }

@@ -13,6 +13,25 @@ export function serverAddress(host: unknown, port: unknown): ServerAddress {
   return { address: typeof host === 'string' ? host : undefined, port: Number.isInteger(number) && number > 0 ? number : undefined };
 }
 
+/**
+ * The address in a URL as brokers are given it: with or without a scheme, an object in its place, or a list, of which the first one counts.
+ * Credentials are left out.
+ */
+export function serverAddressOf(given: unknown, defaultPort: number): ServerAddress | undefined {
+  const url: unknown = Array.isArray(given) ? given[0] : given;
+  if (typeof url === 'object' && url !== null) {
+    const { hostname, host, port } = url as { hostname?: unknown; host?: unknown; port?: unknown };
+    return serverAddress(hostname ?? host ?? 'localhost', port ?? defaultPort);
+  }
+  if (typeof url !== 'string') return undefined;
+  try {
+    const { hostname, port } = new URL(url.includes('://') ? url : `broker://${url}`);
+    return serverAddress(hostname.replace(/^\[|\]$/g, '') || 'localhost', port || defaultPort);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Attributes of a call, the same for client and server; `method` also is the name of the span. */
 export function rpcAttributes(system: string, method: string, server: ServerAddress | undefined): Attributes {
   const attributes: Attributes = { 'rpc.system.name': system, 'rpc.method': method };

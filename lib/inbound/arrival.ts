@@ -8,6 +8,7 @@ import { codeAttributes } from '../conventions/code.js';
 import { recordFailure } from '../conventions/failure.js';
 import { followObservable } from '../local/follow-observable.js';
 import { anyRule } from '../local/ignore-rules.js';
+import { NO_SPAN } from '../local/run-in-span.js';
 import { RunningSpan } from '../local/running-span.js';
 import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { reportTrouble } from '../local/trouble.js';
@@ -29,6 +30,8 @@ export interface Arrival {
   attributes(): Attributes;
   /** Marks the span by what its handler threw. @default `error.type`, the exception and the status `ERROR` */
   readonly fail?: ((span: Span, thrown: unknown) => void) | undefined;
+  /** The official instrumentation that may have opened a span for this message already. */
+  readonly instrumentation?: string | undefined;
 }
 
 const nothingThrown = Symbol('nothing thrown');
@@ -53,8 +56,8 @@ export class Arrivals {
     }
     if (ctx === undefined) return handle();
     const work = workIn(ctx);
-    if (!(work instanceof Arrived)) return context.with(ctx, handle);
-    const running = work.run(ctx);
+    // What is not traced has no span to end, but a stream that it returns passes on the caller's context, too.
+    const running = work instanceof Arrived ? work.run(ctx) : new RunningSpan(NO_SPAN, ctx);
     let result: T;
     try {
       result = running.run(handle);
@@ -75,19 +78,28 @@ export class Arrivals {
   private enter(arrival: Arrival, isUntraced: boolean): Context | undefined {
     const { application } = this;
     const { message } = arrival;
-    const incoming = incomingContext(application, message);
-    const caller = trusted(application, message, incoming);
+    const active = context.active();
+    const foreign = foreignSpan(arrival, active);
+    const incoming = foreign === undefined ? incomingContext(application, message) : active;
+    const caller = foreign === undefined ? trusted(application, message, incoming) : active;
     if (!application.isEnabled) {
       if (caller === SLIM_ROOT && !isAnyoneEnlisted()) return undefined;
       return untracedContext(new UntracedRequest(application, message, caller));
     }
     if (isUntraced || this.isIgnored(message)) return untracedContext(new UntracedRequest(application, message, caller));
+    if (foreign !== undefined) return this.enterForeign(foreign, active, arrival);
     // A link where the sender is not believed, or where the options want messages to begin a trace of their own.
     const isLinked = caller !== incoming || (arrival.kind === SpanKind.CONSUMER && application.inbound.messageOrigin === 'link');
     const parent = isLinked ? trace.deleteSpan(caller) : caller;
     const span = application.unsampledSpan(parent) ?? this.start(arrival, parent, isLinked ? linksTo(incoming) : undefined);
     const arrived = new Arrived(application, span, caller, arrival, this.open);
     return withWork(trace.setSpan(parent, span), arrived);
+  }
+
+  /** Another instrumentation has opened the span: it is completed, and ended by who opened it. */
+  private enterForeign(span: Span, active: Context, arrival: Arrival): Context {
+    if (span.isRecording()) span.setAttributes(arrival.attributes());
+    return withWork(active, new Arrived(this.application, span, active, arrival, this.open, true));
   }
 
   private start(arrival: Arrival, parent: Context, links: Link[] | undefined): Span {
@@ -108,6 +120,7 @@ class Arrived extends ServedWork {
     private readonly caller: Context,
     private readonly arrival: Arrival,
     private readonly open: Set<Arrived>,
+    readonly isForeign = false,
   ) {
     super();
     if (span.isRecording()) open.add(this);
@@ -172,8 +185,21 @@ class ArrivalSpan extends RunningSpan {
 
   override end(): void {
     this.arrived.left();
-    if (this.arrived.relay === undefined) super.end();
+    if (this.arrived.relay === undefined && !this.arrived.isForeign) super.end();
   }
+}
+
+/** The span that the official instrumentation of a library has opened for a message; it may have ended it, too. */
+function foreignSpan({ instrumentation, kind }: Arrival, ctx: Context): Span | undefined {
+  if (instrumentation === undefined) return undefined;
+  const span: (Span & Partial<MadeSpan>) | undefined = trace.getSpan(ctx);
+  return span?.kind === kind && span.instrumentationScope?.name === instrumentation ? span : undefined;
+}
+
+/** A span as the SDK makes it. */
+interface MadeSpan {
+  readonly kind: SpanKind;
+  readonly instrumentationScope: { readonly name: string };
 }
 
 function follow<T>(result: T, running: RunningSpan): T {

@@ -8,7 +8,8 @@ import { reportTrouble } from '../local/trouble.js';
 import { messages } from '../tracing.messages.js';
 import type { Arrival, Arrivals } from './arrival.js';
 import { untracedPatterns } from './controller-handlers.js';
-import { type RpcServer, type RpcTransport, transportOf } from './rpc-transports.js';
+import type { RpcServer, RpcTransport } from './rpc-transport.js';
+import { transportOf } from './rpc-transports.js';
 
 /** A handler as Nest registers it with a server; further handlers of an event hang on the first one. */
 type Handler = ((this: unknown, ...args: unknown[]) => unknown) & { next?: unknown };
@@ -81,25 +82,17 @@ class TracedServer {
 
   private describe(registered: string, args: unknown[]): Arrival {
     const { server, transport } = this;
-    const { system, fail } = transport;
-    const read = transport.read(server, registered, args);
-    const message = { system, destination: read.destination, url: read.destination, headers: read.headers };
+    const { system, fail, instrumentation } = transport;
+    const { pattern, template = registered, attributes: further, ...read } = transport.read(server, registered, args);
+    const ruled = pattern ?? read.destination;
+    const message = { system, destination: ruled, url: ruled, headers: read.headers };
     if (transport.protocol === 'rpc') {
-      const attributes = () => ({ ...rpcAttributes(system, registered, transport.serverOf?.(server)), ...read.attributes?.() });
-      return { message, kind: SpanKind.SERVER, name: registered, attributes, fail };
+      const attributes = () => ({ ...rpcAttributes(system, registered, transport.serverOf?.(server)), ...further?.() });
+      return { message, kind: SpanKind.SERVER, name: registered, attributes, fail, instrumentation };
     }
-    const { destination, conversationId, messageId } = read;
-    const operation = {
-      system,
-      operation: transport.operation,
-      type: 'process',
-      destination,
-      template: registered,
-      conversationId,
-      messageId,
-    } as const;
-    const attributes = () => ({ ...messageAttributes({ ...operation, server: transport.serverOf?.(server) }), ...read.attributes?.() });
-    return { message, kind: SpanKind.CONSUMER, name: messageSpanName(operation), attributes, fail };
+    const operation = { ...read, system, operation: transport.operation, type: 'process', template } as const;
+    const attributes = () => ({ ...messageAttributes({ ...operation, server: transport.serverOf?.(server) }), ...further?.() });
+    return { message, kind: SpanKind.CONSUMER, name: messageSpanName(operation), attributes, fail, instrumentation };
   }
 
   private normalized(pattern: unknown): unknown {

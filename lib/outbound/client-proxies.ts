@@ -1,16 +1,18 @@
 /** The client proxies of an application: those of ClientsModule, those of `@Client()`, and those that providers and controllers keep. */
 import { types } from 'node:util';
 import type { LazyModuleLoader, ModulesContainer } from '@nestjs/core';
+import type { TracingApplication } from '../local/work.js';
 import { installOnClient } from './client-proxy.js';
-import { type ClientProxy, isClientProxy } from './client-transports.js';
+import type { ClientProxy } from './client-transport.js';
+import { isClientProxy } from './client-transports.js';
 import { type ClientKind, traceProvidedClients } from './provided-clients.js';
 
 /** Traces what every client proxy sends; returns what undoes it. @internal */
-export function traceClientProxies(modules: ModulesContainer, lazyModules: LazyModuleLoader): () => void {
-  return traceProvidedClients(modules, lazyModules, clientProxies);
+export function traceClientProxies(application: TracingApplication, modules: ModulesContainer, lazyModules: LazyModuleLoader): () => void {
+  return traceProvidedClients(modules, lazyModules, { ...clientProxies, install: client => installOnClient(client, application) });
 }
 
-const clientProxies: ClientKind<ClientProxy> = {
+const clientProxies: Omit<ClientKind<ClientProxy>, 'install'> = {
   *clientsOf(provided) {
     if (!isUntouchable(provided) && isClientProxy(provided)) {
       yield provided;
@@ -19,7 +21,6 @@ const clientProxies: ClientKind<ClientProxy> = {
     for (const value of kept(provided)) if (isClientProxy(value)) yield value;
   },
   isWanted: isClientProxy,
-  install: installOnClient,
 };
 
 /** What a provider keeps in its own properties; getters are not asked. */

@@ -1,20 +1,28 @@
 /** Calls and messages that leave through Nest's client proxies: each `send` and `emit` in its span, with the headers where the transport has them. */
-import { context, ROOT_CONTEXT, SpanKind } from '@opentelemetry/api';
+import { type Context, context, ROOT_CONTEXT, SpanKind } from '@opentelemetry/api';
 import { Observable } from 'rxjs';
 import { messageAttributes, messageSpanName } from '../conventions/messaging.js';
 import { rpcAttributes } from '../conventions/rpc.js';
 import { followObservable } from '../local/follow-observable.js';
 import { replaceMethod, undoAll } from '../local/replace-method.js';
+import { type TracingApplication, withWork, workIn } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
-import { type ClientProxy, type ClientTransport, isClientProxy, transportOf } from './client-transports.js';
+import type { ClientProxy, ClientTransport } from './client-transport.js';
+import { isClientProxy, transportOf } from './client-transports.js';
 import { type Departure, openDeparture } from './departure.js';
 
 /** On the client, so that two copies of this library do not wrap twice. */
 const TRACED = Symbol.for('nestjs-tracing/client-proxy');
 
-interface Installation {
+interface Installation extends Home {
   holders: number;
   remove(): void;
+}
+
+/** Whose client it is. */
+interface Home {
+  /** That which sends outside of any work; where nobody knows, the oldest one alive. */
+  application: TracingApplication | undefined;
 }
 
 /**
@@ -39,12 +47,14 @@ export function traceClientProxy<T extends object>(client: T): T {
 const forGood = new WeakSet();
 
 /** Wraps a client where no one has yet; the last of those who asked for it unwraps it again. @internal */
-export function installOnClient(client: ClientProxy & { [TRACED]?: Installation }): () => void {
+export function installOnClient(client: ClientProxy & { [TRACED]?: Installation }, application?: TracingApplication): () => void {
   let installation = client[TRACED];
   if (installation === undefined) {
-    installation = { holders: 0, remove: wrapClient(client, transportOf(client)) };
+    const home: Home = { application };
+    installation = Object.assign(home, { holders: 0, remove: wrapClient(client, transportOf(client), home) });
     Object.defineProperty(client, TRACED, { value: installation, configurable: true });
   }
+  installation.application ??= application;
   const held = installation;
   held.holders += 1;
   let isHeld = true;
@@ -52,14 +62,15 @@ export function installOnClient(client: ClientProxy & { [TRACED]?: Installation 
     if (!isHeld) return;
     isHeld = false;
     held.holders -= 1;
+    if (held.application === application) held.application = undefined;
     if (held.holders > 0) return;
     held.remove();
     Reflect.deleteProperty(client, TRACED);
   };
 }
 
-function wrapClient(client: ClientProxy, transport: ClientTransport): () => void {
-  const describe = (pattern: unknown) => departureOf(client, transport, pattern);
+function wrapClient(client: ClientProxy, transport: ClientTransport, home: Home): () => void {
+  const open = (pattern: unknown) => openDeparture(() => departureOf(client, transport, pattern), contextAt(home));
   return undoAll([
     transport.carry(client),
     // The connection outlives the request that happens to need it first.
@@ -72,13 +83,13 @@ function wrapClient(client: ClientProxy, transport: ClientTransport): () => void
     replaceMethod(client, 'send', send => {
       return function (...args) {
         const answers = send.apply(this, args) as Observable<unknown>;
-        return followObservable(answers as never, () => openDeparture(() => describe(args[0])));
+        return followObservable(answers as never, () => open(args[0]));
       };
     }),
     // Hot: sent at once, whoever subscribes.
     replaceMethod(client, 'emit', emit => {
       return function (...args) {
-        const running = openDeparture(() => describe(args[0]));
+        const running = open(args[0]);
         let sent: Observable<unknown>;
         try {
           sent = running.run(() => emit.apply(this, args)) as Observable<unknown>;
@@ -93,16 +104,28 @@ function wrapClient(client: ClientProxy, transport: ClientTransport): () => void
   ]);
 }
 
+function contextAt({ application }: Home): Context {
+  const active = context.active();
+  return application === undefined || workIn(active) !== undefined ? active : withWork(active, { application });
+}
+
 function departureOf(client: ClientProxy, transport: ClientTransport, pattern: unknown): Departure {
   const { system } = transport;
-  const destination = transport.destination?.(client, pattern) ?? client.normalizePattern(pattern);
-  const message = { system, destination };
+  const template = client.normalizePattern(pattern);
+  const message = { system, destination: template };
   if (transport.protocol === 'rpc') {
-    const attributes = () => rpcAttributes(system, destination, transport.serverOf(client));
-    return { message, kind: SpanKind.CLIENT, name: destination, attributes };
+    const attributes = () => ({
+      ...rpcAttributes(system, template, transport.serverOf(client)),
+      ...transport.attributes?.(client, pattern),
+    });
+    return { message, kind: SpanKind.CLIENT, name: template, attributes };
   }
-  const operation = { system, operation: transport.operation, type: 'send', destination } as const;
-  const attributes = () => messageAttributes({ ...operation, server: transport.serverOf(client) });
+  const destination = transport.destination?.(client, pattern) ?? template;
+  const operation = { system, operation: transport.operation, type: 'send', destination, template } as const;
+  const attributes = () => ({
+    ...messageAttributes({ ...operation, server: transport.serverOf(client) }),
+    ...transport.attributes?.(client, pattern),
+  });
   return { message, kind: SpanKind.PRODUCER, name: messageSpanName(operation), attributes };
 }
 

@@ -1,29 +1,11 @@
-/** How the clients of Nest's transports are told apart, where they send to, and where headers go on what they send. */
-import type { Observable } from 'rxjs';
-import { type ServerAddress, serverAddress } from '../conventions/rpc.js';
-import { replaceMethod, undoAll } from '../local/replace-method.js';
-import { outgoingHeaders } from './departure.js';
-
-/** A client of @nestjs/microservices, as far as it matters here; the package need not be installed. */
-export interface ClientProxy {
-  readonly options?: Readonly<Record<string, unknown>>;
-  send(pattern: unknown, data: unknown): Observable<unknown>;
-  emit(pattern: unknown, data: unknown): Observable<unknown>;
-  connect(): Promise<unknown>;
-  normalizePattern(pattern: unknown): string;
-}
-
-export interface ClientTransport {
-  readonly system: string;
-  readonly protocol: 'rpc' | 'messaging';
-  /** The transport's word for sending a message. */
-  readonly operation: string;
-  serverOf(client: ClientProxy): ServerAddress | undefined;
-  /** Where a message of that pattern goes. @default the pattern */
-  destination?(client: ClientProxy, pattern: unknown): string;
-  /** Puts the headers of the active context on whatever the client sends; returns what ends it. */
-  carry(client: ClientProxy): () => void;
-}
+/** How the clients of Nest's transports are told apart. */
+import { serverAddress } from '../conventions/rpc.js';
+import { carryInEnvelope } from './client-envelope.js';
+import { isMqtt, mqtt } from './client-mqtt.js';
+import { isNats, nats } from './client-nats.js';
+import { isRabbitmq, rabbitmq } from './client-rabbitmq.js';
+import { isRedis, redis } from './client-redis.js';
+import { type ClientProxy, type ClientTransport, hasMembers } from './client-transport.js';
 
 const METHODS = ['dispatchEvent', 'publish', 'emit', 'send', 'connect', 'normalizePattern'] as const;
 
@@ -52,13 +34,9 @@ const tcp: ClientTransport = {
   carry: carryInEnvelope,
 };
 
-const redis: ClientTransport = {
-  system: 'redis',
-  protocol: 'messaging',
-  operation: 'publish',
-  serverOf: ({ options }) => serverAddress(options?.['host'] ?? 'localhost', options?.['port'] ?? 6379),
-  carry: carryInEnvelope,
-};
+function isTcp(client: object): boolean {
+  return hasMembers(client, 'socketClass', 'host', 'port');
+}
 
 /** Clients of the user's: they are given `metadata`, as Nest's own dispatch hook would give it. */
 const custom: ClientTransport = {
@@ -69,36 +47,11 @@ const custom: ClientTransport = {
   carry: carryInEnvelope,
 };
 
-const has = (client: object, ...names: string[]): boolean => names.every(name => name in client);
-
-/** Known by their members: classes may come from another copy of the package, and bundlers rename them. */
+/** Known by their members. */
 const transports: readonly (readonly [(client: ClientProxy) => boolean, ClientTransport])[] = [
-  [client => has(client, 'socketClass', 'host', 'port'), tcp],
-  [client => has(client, 'createRetryStrategy', 'subscriptionsCount'), redis],
+  [isTcp, tcp],
+  [isRedis, redis],
+  [isNats, nats],
+  [isRabbitmq, rabbitmq],
+  [isMqtt, mqtt],
 ];
-
-interface Packet {
-  data: unknown;
-  metadata?: unknown;
-}
-
-/** `metadata` of the JSON envelope: Nest reads it from 12.0.4 on, this library on every version, and all others pass it over. */
-function carryInEnvelope(client: ClientProxy): () => void {
-  const stamped = (packet: unknown): unknown => {
-    if (typeof packet !== 'object' || packet === null) return packet;
-    const { metadata } = packet as Packet;
-    const existing = typeof metadata === 'object' && metadata !== null ? metadata : undefined;
-    const headers = outgoingHeaders(existing);
-    if (headers !== undefined) (packet as Packet).metadata = { ...existing, ...headers };
-    return packet;
-  };
-  return undoAll(
-    ['publish', 'dispatchEvent'].map(name =>
-      replaceMethod(client, name, send => {
-        return function (packet, ...rest) {
-          return send.call(this, stamped(packet), ...rest);
-        };
-      }),
-    ),
-  );
-}

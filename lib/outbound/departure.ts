@@ -4,11 +4,11 @@ import {
   type Context,
   context,
   createContextKey,
-  defaultTextMapGetter,
   defaultTextMapSetter,
   isSpanContextValid,
   ROOT_CONTEXT,
   type SpanKind,
+  type TextMapGetter,
   trace,
 } from '@opentelemetry/api';
 import { anyRule } from '../local/ignore-rules.js';
@@ -66,20 +66,32 @@ export function outgoingHeaders(existing?: object, ctx: Context = context.active
     const relay = relayIn(ctx);
     if (relay === undefined && (!application.isEnabled || isSuppressed(ctx))) return undefined;
     const { propagator } = application;
-    const others =
-      existing === undefined ? undefined : trace.getSpanContext(propagator.extract(ROOT_CONTEXT, existing, defaultTextMapGetter));
+    const others = existing === undefined ? undefined : trace.getSpanContext(propagator.extract(ROOT_CONTEXT, existing, inAnyCase));
     if (others !== undefined && isSpanContextValid(others)) {
       trace.getSpan(ctx)?.addLink({ context: others });
       return undefined;
     }
     const headers: Record<string, string> = {};
     propagator.inject(relay ?? ctx, headers, defaultTextMapSetter);
+    if (existing !== undefined && inAnyCase.get(existing, BAGGAGE) !== undefined) Reflect.deleteProperty(headers, BAGGAGE);
     return Object.keys(headers).length === 0 ? undefined : headers;
   } catch (error) {
     reportTrouble('propagators', messages.messageNotSentTraced(), error);
     return undefined;
   }
 }
+
+/** Users write the names of headers as they like. */
+const inAnyCase: TextMapGetter<object> = {
+  keys: headers => Object.keys(headers).map(name => name.toLowerCase()),
+  get(headers, wanted) {
+    const name = wanted in headers ? wanted : Object.keys(headers).find(key => key.toLowerCase() === wanted.toLowerCase());
+    return name === undefined ? undefined : (Reflect.get(headers, name) as string | undefined);
+  },
+};
+
+/** What a user wrote there stays. */
+const BAGGAGE = 'baggage';
 
 function start({ tracer }: TracingApplication, departure: Departure, parent: Context) {
   return tracer.startSpan(departure.name, { kind: departure.kind, attributes: departure.attributes() }, parent);

@@ -12,7 +12,7 @@ export interface BrokerKind {
   /** Why it cannot be started here; `undefined` where it can. */
   missing(): string | undefined;
   /** Starts it; resolves when it takes connections. */
-  launch(port: number, folder: string): Promise<Program>;
+  launch(port: number, folder: string): Promise<Pick<Program, 'stop'>>;
 }
 
 /** A broker that is running; the port and the data stay the same over `restart()`. */
@@ -21,7 +21,7 @@ export class Broker {
     private readonly kind: BrokerKind,
     readonly port: number,
     private readonly folder: string,
-    private program: Program,
+    private program: Pick<Program, 'stop'>,
   ) {}
 
   static async start(kind: BrokerKind): Promise<Broker> {
@@ -45,8 +45,11 @@ export class Broker {
   }
 }
 
-/** Whether a command is on the path; Debian keeps servers in /usr/sbin. */
+/** Debian keeps servers in /usr/sbin. */
+export const PATH = `${process.env['PATH']}:/usr/sbin`;
+
+/** Why a command cannot be run here; `undefined` where it can. */
 export function reasonWithout(command: string): string | undefined {
-  const found = spawnSync('which', [command], { env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` } }).status === 0;
+  const found = spawnSync('which', [command], { env: { ...process.env, PATH } }).status === 0;
   return found ? undefined : `"${command}" is not on this machine`;
 }

@@ -33,14 +33,24 @@ export class Microservices {
     readonly recorder: TraceRecorder,
     readonly server: INestMicroservice,
     readonly context: INestApplicationContext,
+    /** Spans that have started and not ended. */
+    readonly open: ReadonlySet<object>,
   ) {}
 
   static async start(transport: TestTransport, setup: Setup): Promise<Microservices> {
     const prepared = await transport.prepare();
     const pair = setup.adapt?.(prepared) ?? prepared;
     const recorder = new TraceRecorder();
-    const tracing = (serviceName: string, isTraced: boolean) =>
-      TracingModule.forRoot({ serviceName, exporter: recorder, enabled: isTraced, inbound: setup.inbound, outbound: setup.outbound });
+    const open = new Set<object>();
+    const counting = {
+      onStart: (span: object) => void open.add(span),
+      onEnd: (span: object) => void open.delete(span),
+      forceFlush: () => Promise.resolve(),
+      shutdown: () => Promise.resolve(),
+    };
+    const { inbound, outbound } = setup;
+    const tracing = (serviceName: string, enabled: boolean) =>
+      TracingModule.forRoot({ serviceName, exporter: recorder, spanProcessors: [counting], enabled, inbound, outbound });
 
     @Module({ imports: [tracing('server', setup.untraced !== 'server')], controllers: setup.controllers, providers: setup.providers ?? [] })
     class ServerModule {}
@@ -54,7 +64,7 @@ export class Microservices {
     setup.configure?.(server);
     await server.listen();
     const application = await NestFactory.createApplicationContext(ClientModule, { logger: false });
-    return new Microservices(transport, recorder, server, application);
+    return new Microservices(transport, recorder, server, application, open);
   }
 
   get caller(): Caller {

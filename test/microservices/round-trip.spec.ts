@@ -96,7 +96,7 @@ describe.each(transports)('a message over $name', transport => {
   let services: Microservices;
   beforeAll(async () => {
     services = await Microservices.start(transport, { controllers: [Handlers], providers: [Service] });
-  });
+  }, 60_000);
   afterAll(() => services.close());
   beforeEach(() => {
     services.recorder.clear();

@@ -1,6 +1,11 @@
 /** Nest's transports as the specs of this folder run over them: what a server and a client need to find each other. */
 import { createServer } from 'node:net';
 import { type ClientOptions, type MicroserviceOptions, Transport } from '@nestjs/microservices';
+import { Broker, type BrokerKind } from '../brokers/broker.js';
+import { mosquitto } from '../brokers/mosquitto.js';
+import { nats as natsServer } from '../brokers/nats.js';
+import { rabbitmq as rabbitmqServer } from '../brokers/rabbitmq.js';
+import { redis as redisServer } from '../brokers/redis.js';
 
 export interface TestTransport {
   readonly name: string;
@@ -10,6 +15,8 @@ export interface TestTransport {
   /** What is put before the destination in the names of sending and handling spans; nothing for calls. */
   readonly sending: string;
   readonly handling: string;
+  /** What the messages go through; one for all pairs of a spec file. */
+  readonly broker?: BrokerKind;
   /** Settings of one pair of server and client, unlike those of any other. */
   prepare(): Promise<Pair>;
 }
@@ -31,8 +38,93 @@ export const tcp: TestTransport = {
   },
 };
 
+const published = { protocol: 'messaging', sending: 'publish ', handling: 'process ' } as const;
+
+export const redis: TestTransport = {
+  ...published,
+  name: 'Redis',
+  system: 'redis',
+  broker: redisServer,
+  async prepare() {
+    const { port } = await brokerOf(redis);
+    const options = { host: '127.0.0.1', port, retryAttempts: 1000, retryDelay: 50 };
+    return { server: { transport: Transport.REDIS, options }, client: { transport: Transport.REDIS, options } };
+  },
+};
+
+export const nats: TestTransport = {
+  ...published,
+  name: 'NATS',
+  system: 'nats',
+  broker: natsServer,
+  async prepare() {
+    const { port } = await brokerOf(nats);
+    const options = { servers: `nats://127.0.0.1:${port}`, reconnectTimeWait: 50, maxReconnectAttempts: -1 };
+    return { server: { transport: Transport.NATS, options }, client: { transport: Transport.NATS, options } };
+  },
+};
+
+let queues = 0;
+
+export const rabbitmq: TestTransport = {
+  ...published,
+  name: 'RabbitMQ',
+  system: 'rabbitmq',
+  handling: 'consume ',
+  broker: rabbitmqServer,
+  async prepare() {
+    const { port } = await brokerOf(rabbitmq);
+    const options = {
+      urls: [`amqp://guest:guest@127.0.0.1:${port}`],
+      queue: `queue-${++queues}`,
+      queueOptions: { durable: true },
+      socketOptions: { reconnectTimeInSeconds: 0.05, heartbeatIntervalInSeconds: 5 },
+    };
+    return { server: { transport: Transport.RMQ, options }, client: { transport: Transport.RMQ, options } };
+  },
+};
+
+export const mqtt5 = mqtt('MQTT 5', 5);
+export const mqtt311 = mqtt('MQTT 3.1.1', 4);
+
+function mqtt(name: string, protocolVersion: 4 | 5): TestTransport {
+  const transport: TestTransport = {
+    ...published,
+    name,
+    system: 'mqtt',
+    broker: mosquitto,
+    async prepare() {
+      const { port } = await brokerOf(transport);
+      const options = { url: `mqtt://127.0.0.1:${port}`, protocolVersion, reconnectPeriod: 50 } as const;
+      return { server: { transport: Transport.MQTT, options }, client: { transport: Transport.MQTT, options } };
+    },
+  };
+  return transport;
+}
+
 /** Those that can run here; a broker that is missing is said once. */
-export const transports: readonly TestTransport[] = [tcp];
+export const transports: readonly TestTransport[] = [tcp, redis, nats, rabbitmq, mqtt5, mqtt311].filter(canRun);
+
+export function canRun({ name, broker }: TestTransport): boolean {
+  const missing = broker?.missing();
+  if (missing !== undefined) process.stderr.write(`SKIPPED messages over ${name}: ${missing}\n`);
+  return missing === undefined;
+}
+
+const brokers = new Map<BrokerKind, Promise<Broker>>();
+
+/** Starts it where it is not running yet; ended with the spec file. */
+export function brokerOf({ name, broker: kind }: TestTransport): Promise<Broker> {
+  if (kind === undefined) throw new Error(`${name} has no broker`);
+  const broker = brokers.get(kind) ?? Broker.start(kind);
+  brokers.set(kind, broker);
+  return broker;
+}
+
+afterAll(async () => {
+  await Promise.all([...brokers.values()].map(broker => broker.then(running => running.stop())));
+  brokers.clear();
+}, 60_000);
 
 /** A port of the loopback interface that nobody listens on. */
 export function freePort(): Promise<number> {

@@ -1,0 +1,17 @@
+/** Mosquitto, as Debian packages it. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Program } from '../foreign/program.js';
+import { type BrokerKind, PATH, reasonWithout } from './broker.js';
+
+export const mosquitto: BrokerKind = {
+  name: 'mosquitto',
+  missing: () => reasonWithout('mosquitto'),
+  launch(port, folder) {
+    const config = join(folder, 'mosquitto.conf');
+    // Started by root it goes on as the user that it was packaged with; there is nothing that it must read or write from then on.
+    const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'persistence false', 'log_dest stderr', 'max_queued_messages 0'];
+    writeFileSync(config, `${lines.join('\n')}\n`);
+    return Program.start({ command: 'mosquitto', args: ['-c', config], cwd: folder, env: { PATH } }, /(mosquitto version \S+ running)/);
+  },
+};
