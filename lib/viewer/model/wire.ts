@@ -5,12 +5,16 @@
  * - `GET /api/live?q=<filter>`      server-sent events: `traces` (what matches, once at the start), `changed`, `gone`
  * - `GET /api/traces?q=<filter>`    the same list once
  * - `GET /api/traces/<id>`          {@link WireTrace}: enough to draw the waterfall
- * - `GET /api/traces/<id>/otlp`     everything as OTLP JSON (an `ExportTraceServiceRequest`), which is also what a download holds;
- *                                 with `?span=<id>` that span alone
+ * - `GET /api/traces/<id>/otlp`     everything as OTLP JSON (an `ExportTraceServiceRequest`): a download
+ * - `GET /api/traces/<id>/span?id=` {@link SpanDetails}
+ * - `GET /api/traces/<id>/found?q=` {@link FoundSpans}
  * - `GET /api/services`             {@link WireServiceMap}
  * - `GET /api/status`               {@link ViewerStatus}
  * - `DELETE /api/traces`            forgets all of them
+ * - `POST /api/files`               takes in a file of OTLP JSON: {@link OpenedFile}; where it cannot, `message` says why
  */
+import type { Attributes } from '@opentelemetry/api';
+import type { OtlpRequest } from './otlp-json.js';
 import type { SpanKindName } from './trace-span.js';
 
 /** A trace in the list; of its texts the first 300 characters, of its services the first 100. @internal */
@@ -86,6 +90,44 @@ export type WireSpan = readonly [
   /** Offsets of its events from the start of the trace; exceptions as negative numbers minus one. Left out without events. */
   eventOffsetsNs?: readonly number[],
 ];
+
+/** What only a selected span shows. @internal */
+export interface SpanDetails {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId: string | undefined;
+  readonly startNs: string;
+  readonly attributes: Attributes;
+  readonly exceptions: readonly ThrownException[];
+  readonly events: readonly {
+    readonly name: string;
+    /** From the start of the span. */
+    readonly offsetNs: number;
+    /** Without those of an exception, which stand in `exceptions`. */
+    readonly attributes: Attributes;
+  }[];
+  readonly links: readonly { readonly traceId: string; readonly spanId: string; readonly attributes: Attributes }[];
+  readonly resource: Attributes;
+  /** Name and version of who made the span. */
+  readonly scope: string;
+  /** To be copied. */
+  readonly otlp: OtlpRequest;
+}
+
+/** What an event tells of an exception; of a span that failed without one, the reason it gives. @internal */
+export interface ThrownException {
+  readonly type?: string | undefined;
+  readonly message?: string | undefined;
+  readonly stack?: string | undefined;
+}
+
+/** The ids of the spans that match; `null` where the filter is empty. @internal */
+export type FoundSpans = readonly string[] | null;
+
+/** The traces that a file has spans of. @internal */
+export interface OpenedFile {
+  readonly traces: readonly TraceSummary[];
+}
 
 /** Who calls whom, over all stored traces. @internal */
 export interface WireServiceMap {

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
 import { type CallPath, callPaths } from '../model/call-paths.js';
-import { formatDuration } from '../model/duration.js';
+import { formatDifference, formatDuration } from '../model/duration.js';
 import { useKeys } from './keys.js';
 import { percent } from './bar-drawing.js';
 import { addressOf, go } from './place.js';
@@ -13,8 +13,8 @@ import { type LoadedTrace, useTrace } from './trace-source.js';
 import { VirtualRows } from './virtual-rows.js';
 
 export function ComparePage({ a, b }: { readonly a: string; readonly b: string }): JSX.Element {
-  const first = useTrace(a).state;
-  const second = useTrace(b).state;
+  const first = useTrace(a);
+  const second = useTrace(b);
   if (typeof first === 'string') return <NoTrace state={first} traceId={a} />;
   if (typeof second === 'string') return <NoTrace state={second} traceId={b} />;
   return <Comparison a={first} b={second} />;
@@ -36,7 +36,7 @@ function Comparison({ a, b }: { readonly a: LoadedTrace; readonly b: LoadedTrace
       <div class="heading">
         <div class="title">
           <h1>Two traces compared</h1>
-          <strong class={totalDifference > 0 ? 'slower' : 'faster'}>{signed(totalDifference)}</strong>
+          <strong class={totalDifference > 0 ? 'slower' : 'faster'}>{formatDifference(totalDifference)}</strong>
           <span class="dim">from A to B</span>
         </div>
       </div>
@@ -93,7 +93,7 @@ function PathRow({
   const [countA, countB] = [sides[0]?.count ?? 0, sides[1]?.count ?? 0];
   const by = difference(path);
   const share = (Math.abs(by) / most) * 0.6;
-  const verdict = countA === 0 ? 'only in B' : countB === 0 ? 'only in A' : signed(by);
+  const verdict = countA === 0 ? 'only in B' : countB === 0 ? 'only in A' : formatDifference(by);
   return (
     <div
       id={`row-${index}`}
@@ -129,8 +129,4 @@ function Sum({ path, side }: { readonly path: CallPath; readonly side: number })
 
 function difference({ sides: [a, b] }: CallPath): number {
   return (b?.totalNs ?? 0) - (a?.totalNs ?? 0);
-}
-
-function signed(ns: number): string {
-  return ns === 0 ? '±0' : `${ns > 0 ? '+' : '−'}${formatDuration(Math.abs(ns))}`;
 }

@@ -1,9 +1,9 @@
 /** Starts the page: what the address says decides which view is shown. */
 import { render, type JSX } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 import { Said } from './badges.js';
 import { ComparePage } from './compare-page.js';
-import { acceptFiles } from './dropped-files.js';
+import { acceptFiles, isDragged } from './files.js';
 import { HelpOverlay } from './help-overlay.js';
 import { listenToKeys, useKeys } from './keys.js';
 import { live, watchTraces } from './live.js';
@@ -20,7 +20,6 @@ const isHelpOpen = new Store(false);
 
 function Page(): JSX.Element {
   const { traceId, query } = useStore(place);
-  const [isDragged, setDragged] = useState(false);
   const filter = traceId === '' && query.view !== 'services' ? (query.q ?? '') : '';
   useEffect(() => {
     // What is looked at comes first.
@@ -32,7 +31,6 @@ function Page(): JSX.Element {
     'g t': () => go({ traceId: '', query: {} }),
     'g s': () => go({ traceId: '', query: { view: 'services' } }),
   });
-  useEffect(() => acceptFiles(setDragged), []);
   const newest = useStore(live).traces[0]?.traceId;
   useEffect(() => {
     if (query.follow === '1' && newest !== undefined && newest !== place.value.traceId) {
@@ -48,7 +46,7 @@ function Page(): JSX.Element {
       {traceId === '' && (query.view === 'services' ? <ServiceMapPage /> : <TraceListPage />)}
       <HelpOverlay isOpen={isHelpOpen} />
       <Said />
-      {isDragged && <div class="dropping">Drop to open OTLP JSON</div>}
+      {useStore(isDragged) && <div class="dropping">Drop to open OTLP JSON</div>}
     </>
   );
 }
@@ -88,6 +86,7 @@ function TopBar({ view }: { readonly view: string }): JSX.Element {
 startTheme();
 listenToKeys();
 followLinks();
+acceptFiles();
 const { traceId } = place.value;
 const show = () => render(<Page />, document.getElementById('page') ?? document.body);
 // Two pictures, one without the trace and one with it, would come later than one.

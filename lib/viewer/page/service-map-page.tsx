@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
 import type { WireServiceMap } from '../model/wire.js';
+import { ask } from './ask.js';
 import { live } from './live.js';
 import { useKeys } from './keys.js';
 import { addressOf, go } from './place.js';
@@ -156,9 +157,7 @@ function useServiceMap(): WireServiceMap | undefined {
     return () => clearTimeout(timer);
   }, [traces]);
   useEffect(() => {
-    fetch('/api/services')
-      .then(async response => setMap((await response.json()) as WireServiceMap))
-      .catch(() => undefined);
+    ask<WireServiceMap>('services').then(setMap, () => undefined);
   }, [turn]);
   return map;
 }

@@ -17,13 +17,13 @@ import { VirtualRows } from './virtual-rows.js';
 
 export function TraceListPage(): JSX.Element {
   const { traces: received, stored, isPaused, missed, connection } = useStore(live);
-  const files = [...useStore(opened).values()].map(({ summary }) => summary);
+  const files = useStore(opened);
   const { query } = useStore(place);
   const [activeId, setActive] = useState('');
   const [chosen, setChosen] = useState<readonly string[]>([]);
   const field = useRef<HTMLInputElement>(null);
   const now = useNow();
-  const traces = [...files, ...received];
+  const traces = [...files.values(), ...received.filter(({ traceId }) => !files.has(traceId))];
   const active = traces.findIndex(trace => trace.traceId === activeId);
   useEffect(() => {
     document.title = 'Traces · nestjs-tracing';
@@ -38,7 +38,6 @@ export function TraceListPage(): JSX.Element {
     else go({ traceId: a, query: { with: b } });
   };
   const clear = () => {
-    opened.set(new Map());
     void clearTraces().then(() => say('Cleared'));
   };
   const follow = () => {
@@ -99,7 +98,7 @@ export function TraceListPage(): JSX.Element {
             const trace = traces[index];
             if (!trace) return null;
             const { traceId } = trace;
-            const isFile = index < files.length;
+            const isFile = files.has(traceId);
             return (
               <TraceRow
                 key={traceId}

@@ -14,14 +14,14 @@ import { SpanTable } from './span-table.js';
 import { useStore } from './store.js';
 import { download, TraceHeading } from './trace-heading.js';
 import { useTraceKeys } from './trace-keys.js';
-import { type LoadedTrace, type TraceSource, type TraceState, useTrace } from './trace-source.js';
+import { type LoadedTrace, type TraceState, useTrace } from './trace-source.js';
 import { maxDepth, useTraceViewState, writeZoom } from './trace-view-state.js';
 import { Waterfall } from './waterfall.js';
 
 export function TracePage({ traceId }: { readonly traceId: string }): JSX.Element {
-  const { source, state } = useTrace(traceId);
+  const state = useTrace(traceId);
   if (typeof state === 'string') return <NoTrace state={state} traceId={traceId} />;
-  return <TraceView source={source} trace={state} />;
+  return <TraceView trace={state} />;
 }
 
 const REASONS = {
@@ -52,13 +52,13 @@ const TABS = [
   ['spans', 'Spans'],
 ] as const;
 
-function TraceView({ source, trace }: { readonly source: TraceSource; readonly trace: LoadedTrace }): JSX.Element {
+function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
   const { forest } = trace;
   const { query } = useStore(place);
   const { tab = '', find = '', only = '', span: openId = '' } = query;
   const field = useRef<HTMLInputElement>(null);
   const [activeId, setActiveId] = useState(openId);
-  const found = useSearch(source, trace, find);
+  const found = useSearch(trace, find);
   const view = useTraceViewState(trace, query, only === '1' ? found?.flags : undefined);
   const { rows, shown, indexOf } = view;
   const openSpan = indexOf(openId);
@@ -89,10 +89,10 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
     if (openId !== '') amend({ span: id });
   };
   const zoom = (window: { fromNs: number; toNs: number }) => turn({ zoom: writeZoom(window, forest) });
-  useTraceKeys({ trace, view, found, active, activeSpan, openId, field, open, moveTo, download: () => void download(source, trace) });
+  useTraceKeys({ trace, view, found, active, activeSpan, openId, field, open, moveTo, download: () => download(forest.traceId) });
   return (
     <main class={openSpan === undefined ? 'trace' : 'trace with-panel'}>
-      <TraceHeading source={source} trace={trace} />
+      <TraceHeading trace={trace} />
       <div class="bar">
         <div role="tablist" aria-label="Views" class="tabs">
           {TABS.map(([key, title]) => (
@@ -139,7 +139,7 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
       {tab === '' && <Waterfall trace={trace} view={view} active={active} flags={found?.flags} onOpen={open} />}
       {tab === 'flame' && <FlameGraph trace={trace} onOpen={open} />}
       {tab === 'spans' && <SpanTable trace={trace} onOpen={open} />}
-      {openSpan !== undefined && <SpanPanel source={source} trace={trace} span={openSpan} onClose={() => amend({ span: '' })} />}
+      {openSpan !== undefined && <SpanPanel trace={trace} span={openSpan} onClose={() => amend({ span: '' })} />}
     </main>
   );
 }

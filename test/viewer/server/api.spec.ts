@@ -102,12 +102,47 @@ describe("The viewer's API", () => {
     expect(headers['content-disposition']).toContain(`trace-${traceId('a')}.json`);
   });
 
-  it('hands out one span of a trace, which is all that a panel asks for', async () => {
+  it('hands out one span of a trace with everything that a panel shows of it', async () => {
+    const { url, store } = await startViewer();
+    store.add(spansOf(request, failing, called, { id: '4', error: 'refused', attributes: { 'error.type': 'Refusal' } }));
+    const ask = (spanId: string) => call(`${url}/api/traces/${traceId('a')}/span?id=${id(spanId)}`);
+    const details = (await ask('2')).json();
+    expect(details).toMatchObject({
+      traceId: traceId('a'),
+      spanId: id('2'),
+      parentSpanId: id('1'),
+      startNs: '1790000000010000000',
+      attributes: failing.attributes,
+      exceptions: [{ type: 'E' }],
+      events: [
+        { name: 'wait', offsetNs: 1e6, attributes: {} },
+        { name: 'exception', offsetNs: 2e6, attributes: {} },
+      ],
+      links: [],
+      resource: { 'service.name': 'orders' },
+    });
+    expect(readOtlp(details.otlp).spans).toEqual([expect.objectContaining({ spanId: id('2'), name: 'GET' })]);
+    expect((await ask('1')).json().exceptions).toEqual([]);
+    expect((await ask('4')).json().exceptions).toEqual([{ type: 'Refusal', message: 'refused' }]);
+    for (const nobody of ['9', '', '__proto__']) expect((await ask(nobody)).status).toBe(404);
+    expect((await call(`${url}/api/traces/${traceId('b')}/span?id=${id('2')}`)).status).toBe(404);
+  });
+
+  it('does not say twice that a call was answered with a failure', async () => {
+    const { url, store } = await startViewer();
+    store.add(spansOf({ id: '1', error: '', attributes: { 'http.response.status_code': 502, 'error.type': '502' } }));
+    expect((await call(`${url}/api/traces/${traceId('a')}/span?id=${id('1')}`)).json().exceptions).toEqual([]);
+  });
+
+  it('finds the spans of a trace that match, and none where nothing is asked', async () => {
     const { url, store } = await startViewer();
     store.add(spansOf(request, failing, called));
-    const { text } = await call(`${url}/api/traces/${traceId('a')}/otlp?span=${id('2')}`);
-    expect(readOtlp(JSON.parse(text)).spans.map(({ spanId }) => spanId)).toEqual([id('2')]);
-    expect((await call(`${url}/api/traces/${traceId('a')}/otlp?span=${id('9')}`)).status).toBe(404);
+    const find = (q: string) => call(`${url}/api/traces/${traceId('a')}/found?${new URLSearchParams({ q })}`).then(one => one.json());
+    expect(await find('service:stock')).toEqual([id('3')]);
+    expect(await find('GET -error')).toEqual([id('1'), id('3')]);
+    expect(await find('server.port=80')).toEqual([id('2')]);
+    expect(await find('nowhere')).toEqual([]);
+    for (const nothing of ['', '  ', 'service:']) expect(await find(nothing)).toBeNull();
   });
 
   it('knows who calls whom', async () => {

@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib';
 import { builtPage } from '../../../lib/viewer/page/built-page.js';
 import { call, otlp, otlpSpan, post, spansOf, startViewer } from './viewers.js';
 
-const PATHS = ['/', '/trace/abc', '/api/status', '/api/traces', '/api/live', '/v1/traces', '/nowhere'];
+const PATHS = ['/', '/trace/abc', '/api/status', '/api/traces', '/api/live', '/api/files', '/v1/traces', '/nowhere'];
 
 describe('The viewer', () => {
   it('answers to the names that only this machine gives it, so that no DNS can lead a web site here', async () => {
@@ -59,7 +59,7 @@ describe('The viewer', () => {
     for (const headers of foreign) {
       for (const path of ['/api/status', '/api/traces', '/api/live']) expect((await call(url + path, { headers })).status).toBe(403);
       expect((await call(`${url}/api/traces`, { method: 'DELETE', headers })).status).toBe(403);
-      for (const path of ['/v1/traces', '/api/v2/spans', '/v1/metrics'])
+      for (const path of ['/v1/traces', '/api/v2/spans', '/v1/metrics', '/api/files'])
         expect((await post(url + path, '{}', 'application/json', headers)).status).toBe(403);
       expect((await call(`${url}/trace/abc`, { headers })).status).toBe(200);
     }
