@@ -70,7 +70,7 @@ function buildTree(spans: ReadonlyMap<string, TraceSpan>): TraceTree {
       offsetNs: forest.offsetNs[index] ?? 0,
       durationNs: forest.durationNs[index] ?? 0,
       children,
-      isParentMissing: forest.isParentMissing[index] === 1,
+      isParentMissing: index in forest.missingParent,
       critical,
     });
   });

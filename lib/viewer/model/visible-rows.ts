@@ -94,14 +94,13 @@ function families(forest: SpanForest): { readonly roots: number[]; readonly isMi
   const families: { readonly roots: number[]; readonly isMissing: boolean }[] = [];
   const orphans = new Map<string, number[]>();
   for (const root of childrenOf(forest)) {
-    const parentId = forest.parentId[root] ?? '';
-    const siblings = orphans.get(parentId);
-    const isMissing = forest.isParentMissing[root] === 1;
-    if (isMissing && siblings) siblings.push(root);
+    const parentId = forest.missingParent[root];
+    const siblings = parentId === undefined ? undefined : orphans.get(parentId);
+    if (siblings) siblings.push(root);
     else {
       const roots = [root];
-      families.push({ roots, isMissing });
-      if (isMissing) orphans.set(parentId, roots);
+      families.push({ roots, isMissing: parentId !== undefined });
+      if (parentId !== undefined) orphans.set(parentId, roots);
     }
   }
   return families;

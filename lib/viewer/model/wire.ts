@@ -15,7 +15,9 @@
  */
 import type { Attributes } from '@opentelemetry/api';
 import type { OtlpRequest } from './otlp-json.js';
+import type { SpanForest } from './span-forest.js';
 import type { SpanKindName } from './trace-span.js';
+import { shapeOf, type TreeShape } from './tree-shape.js';
 
 /** A trace in the list; of its texts the first 300 characters, of its services the first 100. @internal */
 export interface TraceSummary {
@@ -54,42 +56,24 @@ export interface GoneTraces {
   readonly traceIds: readonly string[] | 'all';
 }
 
-/** The spans of a trace without what only a selected span shows. @internal */
-export interface WireTrace {
-  readonly traceId: string;
+/**
+ * The spans of a trace without what only a selected span shows, in the order of their tree and in columns: an object per span would triple the
+ * time to read 50,000 of them.
+ * @internal
+ */
+export interface WireTrace extends Omit<SpanForest, 'startNs' | 'count' | keyof TreeShape> {
   readonly revision: number;
   /** Spans beyond the limit of one trace, which are not here. */
   readonly droppedSpans: number;
   /** Start of the earliest span. */
   readonly startNs: string;
-  /** Services, span names and peers, each text once. */
-  readonly texts: readonly string[];
-  readonly spans: readonly WireSpan[];
 }
 
-/** A span as a row: an object per span would triple the time to read 50,000 of them. @internal */
-export type WireSpan = readonly [
-  spanId: string,
-  /** Empty without parent. */
-  parentSpanId: string,
-  /** Index in `texts`. */
-  name: number,
-  /** Index in `texts`. */
-  service: number,
-  /** As in OpenTelemetry's `SpanKind`. */
-  kind: number,
-  /** As in OpenTelemetry's `SpanStatusCode`. */
-  status: number,
-  /** From the start of the trace. */
-  offsetNs: number,
-  durationNs: number,
-  /** HTTP or RPC status; `''` without. */
-  answer: string,
-  /** Host and port of the other side: index in `texts`, -1 without. */
-  peer: number,
-  /** Offsets of its events from the start of the trace; exceptions as negative numbers minus one. Left out without events. */
-  eventOffsetsNs?: readonly number[],
-];
+/** What {@link WireTrace} was made of. @internal */
+export function forestOf(trace: WireTrace): SpanForest {
+  const { spanId, startNs, parent, offsetNs, durationNs } = trace;
+  return { ...trace, count: spanId.length, startNs: BigInt(startNs), ...shapeOf(parent, offsetNs, durationNs) };
+}
 
 /** What only a selected span shows. @internal */
 export interface SpanDetails {

@@ -38,7 +38,7 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     view.reveal(next);
     moveTo(next);
   };
-  const errors = () => [...forest.status.keys()].filter(span => forest.status[span] === ERROR);
+  const errors = () => [...forest.spanId.keys()].filter(span => forest.status[span] === ERROR);
   const hasChildren = (forest.end[activeSpan] ?? 0) > activeSpan + 1;
   const isCollapsed = view.collapsed.has(activeSpan);
   const right = () => {

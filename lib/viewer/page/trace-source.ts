@@ -1,10 +1,9 @@
 /** Gets a trace from the server, and again when it has changed. */
 import { useEffect, useMemo } from 'preact/hooks';
 import { criticalPath, type CriticalPath } from '../model/critical-path.js';
-import { columnsOfWire } from '../model/span-columns.js';
-import { growForest, type SpanForest } from '../model/span-forest.js';
+import type { SpanForest } from '../model/span-forest.js';
 import { findFolds, type Fold } from '../model/visible-rows.js';
-import type { WireTrace } from '../model/wire.js';
+import { forestOf, type WireTrace } from '../model/wire.js';
 import { ask } from './ask.js';
 import { live } from './live.js';
 import { Store, useStore } from './store.js';
@@ -37,7 +36,7 @@ class TraceSource {
       const trace = await ask<WireTrace>(`traces/${encodeURIComponent(this.traceId)}`);
       if (trace) {
         const { revision, droppedSpans } = trace;
-        const forest = growForest(columnsOfWire(trace));
+        const forest = forestOf(trace);
         this.state.set({ forest, revision, droppedSpans, path: criticalPath(forest), folds: findFolds(forest) });
       } else if (typeof this.state.value === 'string') this.state.set('missing');
     } catch {

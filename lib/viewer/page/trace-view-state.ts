@@ -70,7 +70,7 @@ export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['
 
 /** How many levels the tree has. */
 export function maxDepth({ forest }: LoadedTrace): number {
-  return forest.depth.reduce((most, depth) => Math.max(most, depth), 0) + 1;
+  return [...forest.depth].reduce((most, depth) => Math.max(most, depth), 0) + 1;
 }
 
 /** `window` for the address; empty for all of the trace. */

@@ -9,7 +9,7 @@ import { serviceMap } from './service-map.js';
 import { spanDetails } from './span-details.js';
 import type { StoredTrace } from './stored-trace.js';
 import { listTraces } from './trace-list.js';
-import { traceRows } from './trace-rows.js';
+import { drawnTrace } from './drawn-trace.js';
 import type { TraceStore } from './trace-store.js';
 
 const TRACE = /^\/api\/traces\/([0-9a-f]{32})(?:\/(otlp|span|found))?$/;
@@ -56,14 +56,14 @@ export class Api {
       if (span === undefined) return false;
       send(request, response, json(spanDetails(span)));
     } else if (part === 'found') send(request, response, json(foundIn(trace, query.get('q') ?? '')));
-    else send(request, response, this.rowsOf(trace));
+    else send(request, response, this.drawn(trace));
     return true;
   }
 
-  private rowsOf(trace: StoredTrace): Buffer {
+  private drawn(trace: StoredTrace): Buffer {
     const { traceId, revision } = trace;
     if (this.last?.traceId !== traceId || this.last.revision !== revision) {
-      this.last = { traceId, revision, body: Buffer.from(traceRows(trace)) };
+      this.last = { traceId, revision, body: json(drawnTrace(trace)) };
     }
     return this.last.body;
   }
