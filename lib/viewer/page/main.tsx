@@ -7,7 +7,7 @@ import { acceptFiles, isDragged } from './files.js';
 import { HelpOverlay } from './help-overlay.js';
 import { listenToKeys, useKeys } from './keys.js';
 import { live, watchTraces } from './live.js';
-import { addressOf, followLinks, go, place } from './place.js';
+import { addressOf, followLinks, go, goToList, place } from './place.js';
 import { ServiceMapPage } from './service-map-page.js';
 import { Store, useStore } from './store.js';
 import { startTheme, ThemeButton } from './theme.js';
@@ -28,7 +28,7 @@ function Page(): JSX.Element {
   }, [filter]);
   useKeys({
     '?': () => isHelpOpen.set(!isHelpOpen.value),
-    'g t': () => go({ traceId: '', query: {} }),
+    'g t': goToList,
     'g s': () => go({ traceId: '', query: { view: 'services' } }),
   });
   const newest = useStore(live).traces[0]?.traceId;
@@ -83,12 +83,13 @@ function TopBar({ view }: { readonly view: string }): JSX.Element {
   );
 }
 
+const { traceId } = place.value;
+// What takes longest begins first. Two pictures, one without the trace and one with it, would come later than one.
+const isReady = traceId === '' ? undefined : Promise.race([askFor(traceId), new Promise(resolve => setTimeout(resolve, PATIENCE_MS))]);
 startTheme();
 listenToKeys();
 followLinks();
 acceptFiles();
-const { traceId } = place.value;
 const show = () => render(<Page />, document.getElementById('page') ?? document.body);
-// Two pictures, one without the trace and one with it, would come later than one.
-if (traceId === '') show();
-else void Promise.race([askFor(traceId), new Promise(resolve => setTimeout(resolve, PATIENCE_MS))]).then(show);
+if (isReady) void isReady.then(show);
+else show();

@@ -7,7 +7,7 @@ import { summarizeServices } from '../model/span-statistics.js';
 import { copy, Outcome, say, Service } from './badges.js';
 import { opened } from './files.js';
 import { amend, place } from './place.js';
-import { line, number, plural } from './plain-text.js';
+import { number, plural, title } from './plain-text.js';
 import { useStore } from './store.js';
 import type { LoadedTrace } from './trace-source.js';
 
@@ -16,7 +16,7 @@ export function TraceHeading({ trace }: { readonly trace: LoadedTrace }): JSX.El
   const services = useMemo(() => summarizeServices(forest), [forest]);
   const errors = services.reduce((sum, { errorCount }) => sum + errorCount, 0);
   const { follow } = useStore(place).query;
-  const name = line(forest.texts[forest.name[0] ?? 0] ?? '') || '(no name)';
+  const name = title(forest.texts[forest.name[0] ?? 0] ?? '');
   const { traceId } = forest;
   return (
     <div class="heading">
