@@ -31,10 +31,10 @@ export interface RowChoice {
   readonly matches: Uint8Array | undefined;
 }
 
-/** The folds of a tree, by each of their members. @internal */
-export function findFolds(forest: SpanForest): Map<number, Fold> {
+/** The folds of a tree. @internal */
+export function findFolds(forest: SpanForest): Fold[] {
   const { count, end, durationNs } = forest;
-  const folds = new Map<number, Fold>();
+  const folds: Fold[] = [];
   for (let parent = -1; parent < count; parent += 1) {
     // Without two descendants more than a child there is nothing to fold.
     if ((parent === -1 ? count : (end[parent] ?? 0)) - parent < 4) continue;
@@ -43,9 +43,16 @@ export function findFolds(forest: SpanForest): Map<number, Fold> {
       span => likenessOf(forest, span),
       span => durationNs[span] ?? 0,
     );
-    for (const row of rows) if (row.members.length > 1) for (const member of row.members) folds.set(member, row);
+    for (const row of rows) if (row.members.length > 1) folds.push(row);
   }
   return folds;
+}
+
+/** Folds by each of their members. @internal */
+export function byMember(folds: readonly Fold[]): Map<number, Fold> {
+  const members = new Map<number, Fold>();
+  for (const fold of folds) for (const member of fold.members) members.set(member, fold);
+  return members;
 }
 
 /** From top to bottom. @internal */

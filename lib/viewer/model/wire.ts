@@ -14,10 +14,13 @@
  * - `POST /api/files`               takes in a file of OTLP JSON: {@link OpenedFile}; where it cannot, `message` says why
  */
 import type { Attributes } from '@opentelemetry/api';
+import type { CriticalPath } from './critical-path.js';
 import type { OtlpRequest } from './otlp-json.js';
 import type { SpanForest } from './span-forest.js';
+import type { ServiceShare } from './span-statistics.js';
 import type { SpanKindName } from './trace-span.js';
 import { shapeOf, type TreeShape } from './tree-shape.js';
+import type { Fold } from './visible-rows.js';
 
 /** A trace in the list; of its texts the first 300 characters, of its services the first 100. @internal */
 export interface TraceSummary {
@@ -67,6 +70,10 @@ export interface WireTrace extends Omit<SpanForest, 'startNs' | 'count' | keyof 
   readonly droppedSpans: number;
   /** Start of the earliest span. */
   readonly startNs: string;
+  readonly path: CriticalPath;
+  readonly folds: readonly Fold[];
+  /** In order of appearance. */
+  readonly services: readonly ServiceShare[];
 }
 
 /** What {@link WireTrace} was made of. @internal */

@@ -1,5 +1,5 @@
 /** How the bar of a row is painted: light for all of its time, full where it is on the critical path, ticks for events. */
-import type { CriticalPath } from '../model/critical-path.js';
+import type { CriticalPath, Stretch } from '../model/critical-path.js';
 import type { SpanForest } from '../model/span-forest.js';
 import type { WaterfallRow } from '../model/visible-rows.js';
 
@@ -38,8 +38,7 @@ export function barStyle(forest: SpanForest, path: CriticalPath, { span, members
   for (const one of spans) {
     const start = offsetNs[one] ?? 0;
     if (members) add(busy, start, start + (durationNs[one] ?? 0));
-    for (let place = path.first[one] ?? 0; place < (path.first[one + 1] ?? 0); place += 1)
-      add(critical, path.fromNs[place] ?? 0, path.toNs[place] ?? 0);
+    for (const [from, to] of path[one] ?? []) add(critical, from, to);
   }
   const layers = [layer(critical, 'var(--full)'), layer(busy, 'var(--light)')].filter(Boolean);
   const isPoint = toNs === fromNs && critical.length === 0;
@@ -71,10 +70,7 @@ export function percent(part: number): string {
   return `${Math.round(part * 1e5) / 1e3}%`;
 }
 
-/** In steps of the bar. */
-type Stretch = readonly [from: number, to: number];
-
-/** A picture for CSS: `colour` along the stretches, each of them at least a step; empty without any in sight. */
+/** A picture for CSS: `colour` along the stretches, which are in steps of the bar, each of them at least a step; empty without any in sight. */
 function layer(stretches: Stretch[], colour: string): string {
   const stops: string[] = [];
   let painted = 0;

@@ -198,10 +198,7 @@ function useDetails({ forest, revision }: LoadedTrace, id: string): SpanDetails 
 }
 
 function criticalNs({ path }: LoadedTrace, span: number): number {
-  let sum = 0;
-  for (let place = path.first[span] ?? 0; place < (path.first[span + 1] ?? 0); place += 1)
-    sum += (path.toNs[place] ?? 0) - (path.fromNs[place] ?? 0);
-  return sum;
+  return (path[span] ?? []).reduce((sum, [from, to]) => sum + to - from, 0);
 }
 
 /** Since the start of the span, and of the trace. */

@@ -1,9 +1,7 @@
 /** What a trace is, above all its views: name, outcome, duration, when, which services. */
 import type { JSX } from 'preact';
-import { useMemo } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
 import { ERROR } from '../model/span-columns.js';
-import { summarizeServices } from '../model/span-statistics.js';
 import { copy, Outcome, say, Service } from './badges.js';
 import { opened } from './files.js';
 import { amend, place } from './place.js';
@@ -12,8 +10,7 @@ import { useStore } from './store.js';
 import type { LoadedTrace } from './trace-source.js';
 
 export function TraceHeading({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
-  const { forest, droppedSpans } = trace;
-  const services = useMemo(() => summarizeServices(forest), [forest]);
+  const { forest, droppedSpans, services } = trace;
   const errors = services.reduce((sum, { errorCount }) => sum + errorCount, 0);
   const { follow } = useStore(place).query;
   const name = title(forest.texts[forest.name[0] ?? 0] ?? '');

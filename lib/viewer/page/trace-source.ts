@@ -1,19 +1,16 @@
 /** Gets a trace from the server, and again when it has changed. */
 import { useEffect, useMemo } from 'preact/hooks';
-import { criticalPath, type CriticalPath } from '../model/critical-path.js';
 import type { SpanForest } from '../model/span-forest.js';
-import { findFolds, type Fold } from '../model/visible-rows.js';
+import { byMember, type Fold } from '../model/visible-rows.js';
 import { forestOf, type WireTrace } from '../model/wire.js';
 import { ask } from './ask.js';
 import { live } from './live.js';
 import { Store, useStore } from './store.js';
 
-export interface LoadedTrace {
+export interface LoadedTrace extends Pick<WireTrace, 'revision' | 'droppedSpans' | 'path' | 'services'> {
   readonly forest: SpanForest;
-  readonly path: CriticalPath;
+  /** By each of their members. */
   readonly folds: ReadonlyMap<number, Fold>;
-  readonly revision: number;
-  readonly droppedSpans: number;
 }
 
 export type TraceState = LoadedTrace | 'loading' | 'missing' | 'failed';
@@ -34,11 +31,8 @@ class TraceSource {
     this.isLoading = true;
     try {
       const trace = await ask<WireTrace>(`traces/${encodeURIComponent(this.traceId)}`);
-      if (trace) {
-        const { revision, droppedSpans } = trace;
-        const forest = forestOf(trace);
-        this.state.set({ forest, revision, droppedSpans, path: criticalPath(forest), folds: findFolds(forest) });
-      } else if (typeof this.state.value === 'string') this.state.set('missing');
+      if (trace) this.state.set({ ...trace, forest: forestOf(trace), folds: byMember(trace.folds) });
+      else if (typeof this.state.value === 'string') this.state.set('missing');
     } catch {
       if (typeof this.state.value === 'string') this.state.set('failed');
     }

@@ -1,6 +1,9 @@
-/** A stored trace as the columns that a page draws its waterfall from: here the code that orders its spans is warm, there it never is. */
+/** A stored trace as a page draws it, all that takes thought done: here the code for that is warm, in a page that was just opened it never is. */
+import { criticalPath } from '../model/critical-path.js';
 import { columnsOfSpans } from '../model/span-columns.js';
 import { growForest } from '../model/span-forest.js';
+import { summarizeServices } from '../model/span-statistics.js';
+import { findFolds } from '../model/visible-rows.js';
 import type { WireTrace } from '../model/wire.js';
 import type { StoredTrace } from './stored-trace.js';
 
@@ -29,5 +32,8 @@ export function drawnTrace({ revision, droppedSpans, spans }: StoredTrace): Wire
     events,
     missingParent,
     shiftNs,
+    path: criticalPath(forest),
+    folds: findFolds(forest),
+    services: summarizeServices(forest),
   };
 }

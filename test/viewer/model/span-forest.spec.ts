@@ -11,9 +11,7 @@ function stretches(forest: SpanForest) {
   const path = criticalPath(forest);
   const list: { span: number; from: number; to: number }[] = [];
   for (let span = 0; span < forest.count; span += 1) {
-    for (let place = at(path.first, span); place < at(path.first, span + 1); place += 1) {
-      list.push({ span, from: at(path.fromNs, place), to: at(path.toNs, place) });
-    }
+    for (const [from, to] of path[span] ?? []) list.push({ span, from, to });
   }
   return list;
 }

@@ -67,7 +67,23 @@ describe("The viewer's API", () => {
       [id('2'), 'GET', 'orders', 'stock:80', 0, 2, 2, 10e6, 30e6, ''],
       [id('3'), 'GET /stock', 'stock', '', 1, 0, 0, 15e6, 20e6, ''],
     ]);
-    expect(trace).toMatchObject({ events: { 1: [11e6, -12e6 - 1] }, missingParent: {}, shiftNs: {} });
+    expect(trace).toMatchObject({
+      events: { 1: [11e6, -12e6 - 1] },
+      missingParent: {},
+      shiftNs: {},
+      path: {
+        0: [
+          [0, 10e6],
+          [40e6, 50e6],
+        ],
+        2: [[15e6, 35e6]],
+      },
+      folds: [],
+      services: [
+        { service: 'orders', spanCount: 2, errorCount: 1, selfNs: 30e6 },
+        { service: 'stock', spanCount: 1, errorCount: 0, selfNs: 20e6 },
+      ],
+    });
     store.add(spansOf({ id: '4', parent: '9', from: -1000 }));
     const later = (await call(`${url}/api/traces/${traceId('a')}`)).json();
     expect(later.spanId).toHaveLength(4);
