@@ -1,6 +1,6 @@
 /** A list of any length of which only the rows in sight exist. */
 import type { ComponentChildren, JSX } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 export interface VirtualRowsProps {
   readonly count: number;
@@ -30,6 +30,9 @@ export function VirtualRows(props: VirtualRowsProps): JSX.Element {
   const [first, setFirst] = useState(0);
   const inSight = (height: number) => Math.ceil(height / rowHeight / STEP) * STEP;
   const [room, setRoom] = useState(() => inSight(innerHeight - ABOVE_PX));
+  // First what is in sight, then what scrolling will need.
+  const [around, setAround] = useState(0);
+  useEffect(() => setAround(STEP + AROUND), []);
   const measure = () => {
     const { scrollTop = 0 } = scroller.current ?? {};
     setFirst(Math.floor(scrollTop / rowHeight / STEP) * STEP);
@@ -51,7 +54,7 @@ export function VirtualRows(props: VirtualRowsProps): JSX.Element {
     measure();
   }, [active]);
   const from = Math.max(0, Math.min(first, count - 1) - AROUND);
-  const to = Math.min(count, first + room + STEP + AROUND);
+  const to = Math.min(count, first + room + around);
   const rows: ComponentChildren[] = [];
   for (let index = from; index < to; index += 1) rows.push(row(index));
   return (

@@ -115,6 +115,18 @@ describe('The viewer', () => {
     });
   });
 
+  it('lets the browser ask for the trace of a page before the page does, where there is one', async () => {
+    const { url, store } = await startViewer();
+    const [span] = spansOf({ id: '1' });
+    store.add([span!]);
+    const linkOf = async (path: string) => (await call(url + path)).headers.link;
+    const { traceId } = span!;
+    for (const path of [`/trace/${traceId}`, `/trace/${traceId}?span=1`, `/trace/${traceId}/`])
+      expect(await linkOf(path)).toBe(`</api/traces/${traceId}>; rel=preload; as=fetch; crossorigin`);
+    for (const path of ['/', '/trace/abc', `/trace/${'b'.repeat(32)}`, `/trace/${traceId}>;x`, `/trace/${traceId}%0d%0ax`])
+      expect([path, await linkOf(path)]).toEqual([path, undefined]);
+  });
+
   it('serves the page compressed where that is accepted, for every path that shows something', async () => {
     const { url } = await startViewer();
     for (const path of ['/', '/?q=error', '/trace/abc?span=1', '/trace/abc?with=def']) {
