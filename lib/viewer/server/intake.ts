@@ -22,7 +22,7 @@ type Intake = (request: IncomingMessage, response: ServerResponse) => Promise<vo
 /** What takes in spans, by path. @internal */
 export function intakes(store: TraceStore, maxBodyBytes = MAX_BODY_BYTES): ReadonlyMap<string, Intake> {
   const bodies = new BodyReader(maxBodyBytes);
-  const files = new BodyReader(maxFileBytes(store.maxBytes));
+  const files = new BodyReader(maxFileBytes(store.maxBytes), 'This file');
   const shared = (resource: Attributes) => store.sharedResource(resource);
   const answering =
     (act: Intake): Intake =>

@@ -18,7 +18,7 @@ const MAX_FILE_PARTS = 4 * MAX_PARTS;
 
 /** The spans in `file`: one request, a list of them, or one on each line. Throws a {@link Refusal} that the page can show. @internal */
 export function readOtlpFile(file: Buffer, share: (resource: Attributes) => Attributes): TraceSpan[] {
-  refuseManyParts(file, MAX_FILE_PARTS);
+  refuseManyParts(file, MAX_FILE_PARTS, 'This file');
   const spans = requestsIn(file).flatMap(request => {
     try {
       return readOtlp(request, share).spans;

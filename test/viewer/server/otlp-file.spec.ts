@@ -41,8 +41,8 @@ describe('A file opened in the page', () => {
     ['requests and nothings', `[${request('a')},null]`, 400, 'This file is not OTLP JSON.'],
     ['brackets a million deep', '['.repeat(1e6), 400, 'This file is not OTLP JSON.'],
     ['spans that make no sense', otlp(null, 7, {}, otlpSpan({ traceId: '__proto__' })), 400, 'There are no spans in this file.'],
-    ['millions of empty objects', `[${'{},'.repeat(5e6)}{}]`, 413, 'the body is made of more than 4000000 parts'],
-    ['more than twice what is stored', request('a').padEnd(64e6 + 1), 413, 'the body is longer than 64000000 bytes'],
+    ['millions of empty objects', `[${'{},'.repeat(5e6)}{}]`, 413, 'This file is made of more than 4000000 parts'],
+    ['more than twice what is stored', request('a').padEnd(64e6 + 1), 413, 'This file is longer than 64000000 bytes'],
   ])('that holds %s changes nothing, and the answer says why', async (_what, file, status, message) => {
     const { url, store } = await startViewer();
     const answer = await open(url, file);
