@@ -63,7 +63,7 @@ export function tickStyle(forest: SpanForest, { span, members, isMissing }: Wate
     if (isException || !ticks.has(at)) ticks.set(at, isException ? 'var(--error)' : 'var(--tick)');
   }
   const layers = [...ticks].map(([at, colour]) => `linear-gradient(${colour},${colour}) ${at / (STEPS / 100)}% 50%/2px 20px no-repeat`);
-  return layers.length > 0 ? { background: layers.join(',') } : {};
+  return layers.length > 0 ? { background: [...layers, 'var(--lines)'].join(',') } : {};
 }
 
 export function percent(part: number): string {
