@@ -43,7 +43,11 @@ export class RunningViewer {
   async spans(traceId: string): Promise<readonly TraceSpan[]> {
     const { spans } = readOtlp(await this.ask(`/api/traces/${traceId}/otlp`));
     const page = await this.ask<WireTrace>(`/api/traces/${traceId}`);
-    const shown = page.spans.map(([id, parent, name, service]) => [id, parent, page.texts[name], page.texts[service]]);
+    const text = (column: ArrayLike<number>, index: number) => page.texts[column[index] ?? -1];
+    const shown = page.spanId.map((id, index) => {
+      const parent = page.spanId[page.parent[index] ?? -1] ?? page.missingParent[index] ?? '';
+      return [id, parent, text(page.name, index), text(page.service, index)];
+    });
     const downloaded = spans.map(({ spanId, parentSpanId = '', name, service }) => [spanId, parentSpanId, name, service]);
     if (sorted(shown) !== sorted(downloaded)) throw new Error('The page is given other spans than the download has.');
     return spans;

@@ -15,6 +15,11 @@ export function formatDuration(ns: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** `ns` with its sign: longer by so much, or shorter. @internal */
+export function formatDifference(ns: number): string {
+  return ns === 0 ? '±0' : `${ns > 0 ? '+' : '−'}${formatDuration(Math.abs(ns))}`;
+}
+
 const UNITS = [
   ['µs', 1e3],
   ['ms', 1e6],

@@ -1,7 +1,6 @@
 /** The spans of one trace in columns, a number per span where a number will do: 50,000 spans are read, sorted and drawn in no time. */
 import { answer, exceptionIn, peer } from '../../conventions/reading.js';
 import { kindNumber, statusNumber, type TraceSpan } from './trace-span.js';
-import type { WireTrace } from './wire.js';
 
 /** Column `x` of span `i` is `x[i]`. @internal */
 export interface SpanColumns {
@@ -34,25 +33,6 @@ export interface SpanColumns {
 /** The number of OpenTelemetry's `SpanStatusCode.ERROR`. @internal */
 export const ERROR = 2;
 
-/** What the server sent. @internal */
-export function columnsOfWire({ traceId, startNs, texts, spans }: WireTrace): SpanColumns {
-  const columns = blank(traceId, BigInt(startNs), texts, spans.length);
-  spans.forEach((span, index) => {
-    columns.spanId.push(span[0]);
-    columns.parentId.push(span[1]);
-    columns.name[index] = span[2];
-    columns.service[index] = span[3];
-    columns.kind[index] = span[4];
-    columns.status[index] = span[5];
-    columns.offsetNs[index] = span[6];
-    columns.durationNs[index] = span[7];
-    columns.answer.push(span[8]);
-    columns.peer[index] = span[9];
-    columns.events.push(span[10]);
-  });
-  return columns;
-}
-
 /** Spans of one trace. @internal */
 export function columnsOfSpans(spans: readonly TraceSpan[]): SpanColumns {
   const [first] = spans;
@@ -68,38 +48,14 @@ export function columnsOfSpans(spans: readonly TraceSpan[]): SpanColumns {
     }
     return index;
   };
-  const columns = blank(first?.traceId ?? '', startNs, texts, spans.length);
-  spans.forEach((span, index) => {
-    const otherSide = peer(span.attributes);
-    columns.spanId.push(span.spanId);
-    columns.parentId.push(span.parentSpanId ?? '');
-    columns.name[index] = indexOf(span.name);
-    columns.service[index] = indexOf(span.service);
-    columns.peer[index] = otherSide === undefined ? -1 : indexOf(otherSide);
-    columns.kind[index] = kindNumber(span.kind);
-    columns.status[index] = statusNumber(span.status);
-    columns.offsetNs[index] = Number(span.startNs - startNs);
-    columns.durationNs[index] = Number(span.endNs - span.startNs);
-    columns.answer.push(answer(span.attributes) ?? '');
-    columns.events.push(span.events.length === 0 ? undefined : span.events.map(event => eventOffset(event, startNs)));
-  });
-  return columns;
-}
-
-function eventOffset(event: TraceSpan['events'][number], startNs: bigint): number {
-  const [seconds, nanos] = event.time;
-  const offset = Number(BigInt(seconds) * 1_000_000_000n + BigInt(nanos) - startNs);
-  return exceptionIn(event) ? -offset - 1 : offset;
-}
-
-function blank(traceId: string, startNs: bigint, texts: readonly string[], count: number) {
-  return {
-    traceId,
+  const count = spans.length;
+  const columns = {
+    traceId: first?.traceId ?? '',
     startNs,
     count,
     texts,
-    spanId: [] as string[],
-    parentId: [] as string[],
+    spanId: spans.map(({ spanId }) => spanId),
+    parentId: spans.map(({ parentSpanId = '' }) => parentSpanId),
     name: new Int32Array(count),
     service: new Int32Array(count),
     peer: new Int32Array(count),
@@ -107,7 +63,25 @@ function blank(traceId: string, startNs: bigint, texts: readonly string[], count
     status: new Uint8Array(count),
     offsetNs: new Float64Array(count),
     durationNs: new Float64Array(count),
-    answer: [] as string[],
-    events: [] as (readonly number[] | undefined)[],
+    answer: spans.map(({ attributes }) => answer(attributes) ?? ''),
+    events: spans.map(({ events }) => (events.length === 0 ? undefined : events.map(event => eventOffset(event, startNs)))),
   };
+  spans.forEach((span, index) => {
+    const otherSide = peer(span.attributes);
+    columns.name[index] = indexOf(span.name);
+    columns.service[index] = indexOf(span.service);
+    columns.peer[index] = otherSide === undefined ? -1 : indexOf(otherSide);
+    columns.kind[index] = kindNumber(span.kind);
+    columns.status[index] = statusNumber(span.status);
+    columns.offsetNs[index] = Number(span.startNs - startNs);
+    columns.durationNs[index] = Number(span.endNs - span.startNs);
+  });
+  return columns;
+}
+
+/** Exceptions are told apart by their sign; minus one, as nothing has no sign. */
+function eventOffset(event: TraceSpan['events'][number], startNs: bigint): number {
+  const [seconds, nanos] = event.time;
+  const offset = Math.max(0, Number(BigInt(seconds) * 1_000_000_000n + BigInt(nanos) - startNs));
+  return exceptionIn(event) ? -offset - 1 : offset;
 }

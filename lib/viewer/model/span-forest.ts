@@ -1,27 +1,42 @@
 /** Puts the spans of a trace in the order of their tree, whatever order they came in and whatever is missing, doubled or in a circle. */
 import { clockShift } from './clock-skew.js';
 import type { SpanColumns } from './span-columns.js';
+import { type Column, shapeOf, type TreeShape } from './tree-shape.js';
 
 /**
  * Spans in the order of the tree: each is followed by its descendants, so a subtree is the range from `i` to `end[i]`. Siblings are in order
- * of start. Offsets are corrected for clocks that differ, and relative to the first start.
+ * of start. Offsets are corrected for clocks that differ, and relative to the first start. Column `x` of span `i` is `x[i]`.
  * @internal
  */
-export interface SpanForest extends SpanColumns {
+export interface SpanForest extends TreeShape {
+  readonly traceId: string;
+  /** Moment to which offsets are relative. */
+  readonly startNs: bigint;
+  readonly count: number;
+  /** Names, services and peers, each text once. */
+  readonly texts: readonly string[];
+  readonly spanId: readonly string[];
   /** Always smaller than the child's index; -1 for a root. */
-  readonly parent: Int32Array;
-  /** The index after its last descendant. */
-  readonly end: Int32Array;
-  /** 0 for roots. */
-  readonly depth: Int32Array;
-  /** 1 for a root whose parent is not there: not received yet, lost, or in a circle. */
-  readonly isParentMissing: Uint8Array;
-  /** What was added to what the clock said. */
-  readonly shiftNs: Float64Array;
-  /** Its duration without the time that children take. */
-  readonly selfNs: Float64Array;
-  /** From the first start to the last end. */
-  readonly totalNs: number;
+  readonly parent: Column;
+  /** Indexes in `texts`. */
+  readonly name: Column;
+  readonly service: Column;
+  /** Index in `texts`, -1 without. */
+  readonly peer: Column;
+  /** As in OpenTelemetry's `SpanKind`. */
+  readonly kind: Column;
+  /** As in OpenTelemetry's `SpanStatusCode`: 2 is an error. */
+  readonly status: Column;
+  readonly offsetNs: Column;
+  readonly durationNs: Column;
+  /** HTTP or RPC status, `''` without. */
+  readonly answer: readonly string[];
+  /** Only of spans that have some: offsets of events; those of exceptions as negative numbers minus one. */
+  readonly events: Readonly<Record<number, readonly number[]>>;
+  /** Only of roots whose parent is not there, not received yet, lost, or in a circle: its id. */
+  readonly missingParent: Readonly<Record<number, string>>;
+  /** Only of spans whose clock was wrong: what was added to what it said. */
+  readonly shiftNs: Readonly<Record<number, number>>;
 }
 
 /** Of spans with one id the first counts. A circle of parents is cut above its earliest span. Siblings that start at once keep their order. @internal */
@@ -172,58 +187,50 @@ function inTreeOrder(columns: SpanColumns, wood: Wood, children: Children, start
   const order = new Int32Array(count);
   const placeOf = new Int32Array(columns.count);
   const parent = new Int32Array(count);
-  const depth = new Int32Array(count);
-  const end = new Int32Array(count);
   let filled = 0;
   walk(children, columns.count, index => {
     order[filled] = index;
     placeOf[index] = filled;
     const above = wood.parent[index] ?? -1;
-    const parentPlace = above === -1 ? -1 : (placeOf[above] ?? 0);
-    parent[filled] = parentPlace;
-    depth[filled] = parentPlace === -1 ? 0 : (depth[parentPlace] ?? 0) + 1;
+    parent[filled] = above === -1 ? -1 : (placeOf[above] ?? 0);
     filled += 1;
   });
-  for (let index = count - 1; index >= 0; index -= 1) {
-    end[index] = Math.max(end[index] ?? 0, index + 1);
-    const above = parent[index] ?? -1;
-    if (above >= 0) end[above] = Math.max(end[above] ?? 0, end[index] ?? 0);
-  }
   let earliest = Infinity;
   for (const index of kept) earliest = Math.min(earliest, startNs[index] ?? 0);
   if (count === 0) earliest = 0;
-  const offsetNs = new Float64Array(count);
-  let totalNs = 0;
+  const offsetNs = floats(startNs, order);
+  const durationNs = floats(columns.durationNs, order);
+  const events: Record<number, readonly number[]> = {};
+  const missingParent: Record<number, string> = {};
+  const shiftNs: Record<number, number> = {};
   for (let place = 0; place < count; place += 1) {
     const index = order[place] ?? 0;
-    offsetNs[place] = (startNs[index] ?? 0) - earliest;
-    totalNs = Math.max(totalNs, (offsetNs[place] ?? 0) + (columns.durationNs[index] ?? 0));
+    const shift = wood.shiftNs[index] ?? 0;
+    const happened = columns.events[index];
+    offsetNs[place] = (offsetNs[place] ?? 0) - earliest;
+    if (happened) events[place] = moved(happened, shift - earliest);
+    if (shift !== 0) shiftNs[place] = shift;
+    if (wood.isParentMissing[index] === 1) missingParent[place] = columns.parentId[index] ?? '';
   }
-  const durationNs = floats(columns.durationNs, order);
-  const shiftNs = floats(wood.shiftNs, order);
   return {
     traceId: columns.traceId,
     startNs: columns.startNs + BigInt(earliest),
     count,
     texts: columns.texts,
     spanId: listed(columns.spanId, order),
-    parentId: listed(columns.parentId, order),
+    parent,
     name: integers(columns.name, order),
     service: integers(columns.service, order),
     peer: integers(columns.peer, order),
     kind: bytes(columns.kind, order),
     status: bytes(columns.status, order),
-    answer: listed(columns.answer, order),
-    events: listed(columns.events, order).map((events, place) => moved(events, (shiftNs[place] ?? 0) - earliest)),
     offsetNs,
     durationNs,
-    parent,
-    end,
-    depth,
-    isParentMissing: bytes(wood.isParentMissing, order),
+    answer: listed(columns.answer, order),
+    events,
+    missingParent,
     shiftNs,
-    selfNs: selfTimes(parent, offsetNs, durationNs),
-    totalNs,
+    ...shapeOf(parent, offsetNs, durationNs),
   };
 }
 
@@ -253,23 +260,6 @@ function listed<T>(from: readonly T[], order: Int32Array): T[] {
 }
 
 /** Exceptions keep their sign. */
-function moved(events: readonly number[] | undefined, byNs: number): readonly number[] | undefined {
-  if (byNs === 0 || events === undefined) return events;
-  return events.map(offset => (offset < 0 ? offset - byNs : offset + byNs));
-}
-
-/** Children come in order of start, so what they cover of their parent grows to the right. */
-function selfTimes(parent: Int32Array, offsetNs: Float64Array, durationNs: Float64Array): Float64Array {
-  const selfNs = durationNs.slice();
-  const coveredTo = offsetNs.slice();
-  for (let index = 0; index < parent.length; index += 1) {
-    const above = parent[index] ?? -1;
-    if (above === -1) continue;
-    const from = Math.max(offsetNs[index] ?? 0, coveredTo[above] ?? 0);
-    const to = Math.min((offsetNs[index] ?? 0) + (durationNs[index] ?? 0), (offsetNs[above] ?? 0) + (durationNs[above] ?? 0));
-    if (to <= from) continue;
-    selfNs[above] = (selfNs[above] ?? 0) - (to - from);
-    coveredTo[above] = to;
-  }
-  return selfNs;
+function moved(events: readonly number[], byNs: number): readonly number[] {
+  return byNs === 0 ? events : events.map(offset => (offset < 0 ? offset - byNs : offset + byNs));
 }

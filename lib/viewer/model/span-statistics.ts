@@ -1,6 +1,7 @@
 /** Sums up a trace: what each service did, and what became of spans of one name. */
 import { ERROR } from './span-columns.js';
 import type { SpanForest } from './span-forest.js';
+import type { Column } from './tree-shape.js';
 
 /** What a service did in a trace. @internal */
 export interface ServiceShare {
@@ -70,7 +71,7 @@ function group({ count }: SpanForest, keyOf: (index: number) => number): Map<num
   return groups;
 }
 
-function textAt({ texts }: SpanForest, column: Int32Array, [first = 0]: readonly number[]): string {
+function textAt({ texts }: SpanForest, column: Column, [first = 0]: readonly number[]): string {
   return texts[column[first] ?? 0] ?? '';
 }
 
@@ -78,6 +79,6 @@ function errorsAmong({ status }: SpanForest, members: readonly number[]): number
   return members.filter(index => status[index] === ERROR).length;
 }
 
-function sum(column: Float64Array, members: readonly number[]): number {
+function sum(column: Column, members: readonly number[]): number {
   return members.reduce((total, index) => total + (column[index] ?? 0), 0);
 }

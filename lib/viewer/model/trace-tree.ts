@@ -60,18 +60,14 @@ function buildTree(spans: ReadonlyMap<string, TraceSpan>): TraceTree {
     if (!span) return;
     const children: TraceNode[] = [];
     childrenOf.push(children);
-    const critical: TraceNode['critical'][number][] = [];
-    for (let place = path.first[index] ?? 0; place < (path.first[index + 1] ?? 0); place += 1) {
-      critical.push({ fromNs: path.fromNs[place] ?? 0, toNs: path.toNs[place] ?? 0 });
-    }
     // Parents come before their children.
     (childrenOf[forest.parent[index] ?? -1] ?? roots).push({
       span,
       offsetNs: forest.offsetNs[index] ?? 0,
       durationNs: forest.durationNs[index] ?? 0,
       children,
-      isParentMissing: forest.isParentMissing[index] === 1,
-      critical,
+      isParentMissing: index in forest.missingParent,
+      critical: (path[index] ?? []).map(([fromNs, toNs]) => ({ fromNs, toNs })),
     });
   });
   return { traceId: forest.traceId, roots, spanCount: forest.count, startNs: forest.startNs, durationNs: forest.totalNs };

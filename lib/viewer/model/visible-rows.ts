@@ -31,10 +31,10 @@ export interface RowChoice {
   readonly matches: Uint8Array | undefined;
 }
 
-/** The folds of a tree, by each of their members. @internal */
-export function findFolds(forest: SpanForest): Map<number, Fold> {
+/** The folds of a tree. @internal */
+export function findFolds(forest: SpanForest): Fold[] {
   const { count, end, durationNs } = forest;
-  const folds = new Map<number, Fold>();
+  const folds: Fold[] = [];
   for (let parent = -1; parent < count; parent += 1) {
     // Without two descendants more than a child there is nothing to fold.
     if ((parent === -1 ? count : (end[parent] ?? 0)) - parent < 4) continue;
@@ -43,9 +43,16 @@ export function findFolds(forest: SpanForest): Map<number, Fold> {
       span => likenessOf(forest, span),
       span => durationNs[span] ?? 0,
     );
-    for (const row of rows) if (row.members.length > 1) for (const member of row.members) folds.set(member, row);
+    for (const row of rows) if (row.members.length > 1) folds.push(row);
   }
   return folds;
+}
+
+/** Folds by each of their members. @internal */
+export function byMember(folds: readonly Fold[]): Map<number, Fold> {
+  const members = new Map<number, Fold>();
+  for (const fold of folds) for (const member of fold.members) members.set(member, fold);
+  return members;
 }
 
 /** From top to bottom. @internal */
@@ -94,14 +101,13 @@ function families(forest: SpanForest): { readonly roots: number[]; readonly isMi
   const families: { readonly roots: number[]; readonly isMissing: boolean }[] = [];
   const orphans = new Map<string, number[]>();
   for (const root of childrenOf(forest)) {
-    const parentId = forest.parentId[root] ?? '';
-    const siblings = orphans.get(parentId);
-    const isMissing = forest.isParentMissing[root] === 1;
-    if (isMissing && siblings) siblings.push(root);
+    const parentId = forest.missingParent[root];
+    const siblings = parentId === undefined ? undefined : orphans.get(parentId);
+    if (siblings) siblings.push(root);
     else {
       const roots = [root];
-      families.push({ roots, isMissing });
-      if (isMissing) orphans.set(parentId, roots);
+      families.push({ roots, isMissing: parentId !== undefined });
+      if (parentId !== undefined) orphans.set(parentId, roots);
     }
   }
   return families;

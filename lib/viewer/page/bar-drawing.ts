@@ -1,5 +1,5 @@
 /** How the bar of a row is painted: light for all of its time, full where it is on the critical path, ticks for events. */
-import type { CriticalPath } from '../model/critical-path.js';
+import type { CriticalPath, Stretch } from '../model/critical-path.js';
 import type { SpanForest } from '../model/span-forest.js';
 import type { WaterfallRow } from '../model/visible-rows.js';
 
@@ -32,16 +32,16 @@ export function barStyle(forest: SpanForest, path: CriticalPath, { span, members
   toNs = Math.min(toNs, shown.toNs + width / 50);
   if (toNs < fromNs || toNs < shown.fromNs || fromNs > shown.toNs) return undefined;
   const scale = STEPS / Math.max(1, toNs - fromNs);
-  const critical = new Strip();
-  const busy = new Strip();
+  const critical: Stretch[] = [];
+  const busy: Stretch[] = [];
+  const add = (to: Stretch[], start: number, end: number) => void to.push([(start - fromNs) * scale, (end - fromNs) * scale]);
   for (const one of spans) {
-    if (members) busy.add(((offsetNs[one] ?? 0) - fromNs) * scale, ((offsetNs[one] ?? 0) + (durationNs[one] ?? 0) - fromNs) * scale);
-    for (let place = path.first[one] ?? 0; place < (path.first[one + 1] ?? 0); place += 1) {
-      critical.add(((path.fromNs[place] ?? 0) - fromNs) * scale, ((path.toNs[place] ?? 0) - fromNs) * scale);
-    }
+    const start = offsetNs[one] ?? 0;
+    if (members) add(busy, start, start + (durationNs[one] ?? 0));
+    for (const [from, to] of path[one] ?? []) add(critical, from, to);
   }
-  const layers = [critical.layer('var(--full)'), members ? busy.layer('var(--light)') : ''].filter(layer => layer !== '');
-  const isPoint = toNs === fromNs && critical.isEmpty;
+  const layers = [layer(critical, 'var(--full)'), layer(busy, 'var(--light)')].filter(Boolean);
+  const isPoint = toNs === fromNs && critical.length === 0;
   return {
     left: percent((fromNs - shown.fromNs) / width),
     width: percent((toNs - fromNs) / width),
@@ -63,34 +63,29 @@ export function tickStyle(forest: SpanForest, { span, members, isMissing }: Wate
     if (isException || !ticks.has(at)) ticks.set(at, isException ? 'var(--error)' : 'var(--tick)');
   }
   const layers = [...ticks].map(([at, colour]) => `linear-gradient(${colour},${colour}) ${at / (STEPS / 100)}% 50%/2px 20px no-repeat`);
-  return layers.length > 0 ? { background: layers.join(',') } : {};
+  return layers.length > 0 ? { background: [...layers, 'var(--lines)'].join(',') } : {};
 }
 
 export function percent(part: number): string {
   return `${Math.round(part * 1e5) / 1e3}%`;
 }
 
-/** Which steps of a bar are painted. */
-class Strip {
-  private readonly steps = new Uint8Array(STEPS);
-  isEmpty = true;
-
-  add(from: number, to: number): void {
-    if (to < 0 || from > STEPS) return;
-    const start = Math.max(0, Math.min(Math.round(from), STEPS - 1));
-    this.steps.fill(1, start, Math.max(start + 1, Math.round(to)));
-    this.isEmpty = false;
+/** A picture for CSS: `colour` along the stretches, which are in steps of the bar, each of them at least a step; empty without any in sight. */
+function layer(stretches: Stretch[], colour: string): string {
+  const stops: string[] = [];
+  let painted = 0;
+  for (const [from, to] of stretches.sort(([a], [b]) => a - b)) {
+    if (to < 0 || from > STEPS) continue;
+    const first = Math.max(0, Math.min(Math.round(from), STEPS - 1));
+    const end = Math.min(STEPS, Math.max(first + 1, Math.round(to)));
+    if (end <= painted) continue;
+    const start = percentOf(Math.max(painted, first));
+    stops.push(`transparent ${percentOf(painted)} ${start},${colour} ${start} ${percentOf(end)}`);
+    painted = end;
   }
+  return stops.length === 0 ? '' : `linear-gradient(90deg,${stops.join(',')},transparent ${percentOf(painted)})`;
+}
 
-  /** A picture for CSS. */
-  layer(colour: string): string {
-    const stops: string[] = [];
-    let start = 0;
-    for (let step = 1; step <= STEPS; step += 1) {
-      if (step < STEPS && this.steps[step] === this.steps[start]) continue;
-      stops.push(`${this.steps[start] === 1 ? colour : 'transparent'} ${start / (STEPS / 100)}% ${step / (STEPS / 100)}%`);
-      start = step;
-    }
-    return this.isEmpty ? '' : `linear-gradient(90deg,${stops.join(',')})`;
-  }
+function percentOf(step: number): string {
+  return percent(step / STEPS);
 }

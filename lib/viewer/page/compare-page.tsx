@@ -1,20 +1,21 @@
 /** Two traces side by side, aligned by the names that lead to each span: what became slower, what came and went. */
 import type { JSX } from 'preact';
-import { useEffect, useMemo } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { type CallPath, callPaths } from '../model/call-paths.js';
-import { formatDuration } from '../model/duration.js';
+import { formatDifference, formatDuration } from '../model/duration.js';
 import { useKeys } from './keys.js';
 import { percent } from './bar-drawing.js';
-import { addressOf, go } from './place.js';
-import { line, number } from './plain-text.js';
+import { addressOf, goToList } from './place.js';
+import { line, number, title } from './plain-text.js';
 import { tint } from './service-colours.js';
+import { useTitle } from './store.js';
 import { NoTrace } from './trace-page.js';
 import { type LoadedTrace, useTrace } from './trace-source.js';
-import { VirtualRows } from './virtual-rows.js';
+import { rowAt, VirtualRows } from './virtual-rows.js';
 
 export function ComparePage({ a, b }: { readonly a: string; readonly b: string }): JSX.Element {
-  const first = useTrace(a).state;
-  const second = useTrace(b).state;
+  const first = useTrace(a);
+  const second = useTrace(b);
   if (typeof first === 'string') return <NoTrace state={first} traceId={a} />;
   if (typeof second === 'string') return <NoTrace state={second} traceId={b} />;
   return <Comparison a={first} b={second} />;
@@ -25,18 +26,15 @@ const ROW_HEIGHT = 26;
 function Comparison({ a, b }: { readonly a: LoadedTrace; readonly b: LoadedTrace }): JSX.Element {
   const paths = useMemo(() => callPaths([a.forest, b.forest]), [a, b]);
   const most = useMemo(() => paths.reduce((longest, path) => Math.max(longest, Math.abs(difference(path))), 1), [paths]);
-  useEffect(() => {
-    document.title = 'Two traces compared';
-  }, []);
-  const back = () => go({ traceId: '', query: {} });
-  useKeys({ u: back, Escape: back });
+  useTitle('Two traces compared');
+  useKeys({ u: goToList, Escape: goToList });
   const totalDifference = b.forest.totalNs - a.forest.totalNs;
   return (
     <main class="compare">
       <div class="heading">
         <div class="title">
           <h1>Two traces compared</h1>
-          <strong class={totalDifference > 0 ? 'slower' : 'faster'}>{signed(totalDifference)}</strong>
+          <strong class={totalDifference > 0 ? 'slower' : 'faster'}>{formatDifference(totalDifference)}</strong>
           <span class="dim">from A to B</span>
         </div>
       </div>
@@ -93,18 +91,11 @@ function PathRow({
   const [countA, countB] = [sides[0]?.count ?? 0, sides[1]?.count ?? 0];
   const by = difference(path);
   const share = (Math.abs(by) / most) * 0.6;
-  const verdict = countA === 0 ? 'only in B' : countB === 0 ? 'only in A' : signed(by);
+  const verdict = countA === 0 ? 'only in B' : countB === 0 ? 'only in A' : formatDifference(by);
   return (
-    <div
-      id={`row-${index}`}
-      class="pair-row"
-      role="row"
-      aria-level={depth + 1}
-      aria-rowindex={index + 2}
-      style={{ transform: `translateY(${index * ROW_HEIGHT}px)`, '--depth': String(depth), ...tint(service) }}
-    >
+    <div {...rowAt(index, ROW_HEIGHT, { '--depth': String(depth), ...tint(service) })} class="pair-row" aria-level={depth + 1}>
       <span role="gridcell" class="tree leaf" title={line(name)}>
-        <span class="name">{line(name) || '(no name)'}</span>
+        <span class="name">{title(name)}</span>
         {isOther && <b>{line(service, 60)}</b>}
       </span>
       <Sum path={path} side={0} />
@@ -129,8 +120,4 @@ function Sum({ path, side }: { readonly path: CallPath; readonly side: number })
 
 function difference({ sides: [a, b] }: CallPath): number {
   return (b?.totalNs ?? 0) - (a?.totalNs ?? 0);
-}
-
-function signed(ns: number): string {
-  return ns === 0 ? '±0' : `${ns > 0 ? '+' : '−'}${formatDuration(Math.abs(ns))}`;
 }

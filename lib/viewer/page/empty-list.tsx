@@ -1,6 +1,6 @@
 /** What the list says while there is nothing in it: how traces get here. */
 import type { JSX } from 'preact';
-import { openFiles } from './dropped-files.js';
+import { openFiles } from './files.js';
 import { amend } from './place.js';
 
 /** Bars of a waterfall to come. */

@@ -1,70 +1,49 @@
-/** Traces out of files that were dropped on the page; they stay in the page. */
-import { readOtlp } from '../model/otlp-json.js';
-import { columnsOfSpans, ERROR } from '../model/span-columns.js';
-import { growForest, type SpanForest } from '../model/span-forest.js';
-import { summarizeServices } from '../model/span-statistics.js';
-import { kindName, type TraceSpan } from '../model/trace-span.js';
-import type { TraceSummary } from '../model/wire.js';
+/** Files on their way into the viewer: dropped anywhere on the page, or chosen. */
+import type { OpenedFile, TraceSummary } from '../model/wire.js';
+import { say } from './badges.js';
+import { go } from './place.js';
 import { Store } from './store.js';
 
-export interface OpenedTrace {
-  readonly spans: readonly TraceSpan[];
-  readonly forest: SpanForest;
-  readonly summary: TraceSummary;
+/** The traces of files that were opened on this page, by id, those of the last one first. */
+export const opened = new Store<ReadonlyMap<string, TraceSummary>>(new Map());
+
+/** Whether one is held over the page. */
+export const isDragged = new Store(false);
+
+/** From now on files may be dropped anywhere. */
+export function acceptFiles(): void {
+  addEventListener('dragover', event => {
+    if (event.dataTransfer?.types.includes('Files') !== true) return;
+    event.preventDefault();
+    isDragged.set(true);
+  });
+  addEventListener('dragleave', event => {
+    if (event.relatedTarget === null) isDragged.set(false);
+  });
+  addEventListener('drop', event => {
+    event.preventDefault();
+    isDragged.set(false);
+    void openFiles([...(event.dataTransfer?.files ?? [])]);
+  });
 }
 
-/** By trace id, the last one opened first. */
-export const opened = new Store<ReadonlyMap<string, OpenedTrace>>(new Map());
-
-/** Adds the traces of `file`, which holds OTLP JSON: one request, a list of them, or one on each line. Throws a sentence where it does not. */
-export async function openFile(file: Blob): Promise<readonly string[]> {
-  const traces = new Map<string, TraceSpan[]>();
-  for (const request of parse(await file.text())) {
-    for (const span of readOtlp(request).spans) {
-      const trace = traces.get(span.traceId);
-      if (trace) trace.push(span);
-      else traces.set(span.traceId, [span]);
-    }
-  }
-  if (traces.size === 0) throw new Error('There are no spans in this file.');
-  const next = new Map([...traces].map(([traceId, spans]) => [traceId, open(spans)]));
-  for (const [traceId, before] of opened.value) if (!next.has(traceId)) next.set(traceId, before);
-  opened.set(next);
-  return [...traces.keys()];
-}
-
-function parse(text: string): readonly unknown[] {
-  try {
-    const whole: unknown = JSON.parse(text);
-    return Array.isArray(whole) ? (whole as unknown[]) : [whole];
-  } catch {
-    const lines = text.split('\n').filter(row => row.trim() !== '');
+/** One trace is shown at once, several are listed. */
+export async function openFiles(files: readonly Blob[]): Promise<void> {
+  const traces: TraceSummary[] = [];
+  for (const file of files) {
     try {
-      return lines.map((row): unknown => JSON.parse(row));
+      const response = await fetch('/api/files', { method: 'POST', body: file });
+      const answer = (await response.json()) as OpenedFile & { readonly message: string };
+      if (response.ok) traces.push(...answer.traces);
+      else say(answer.message);
     } catch {
-      throw new Error('This file is not OTLP JSON.');
+      say('The viewer did not take the file');
     }
   }
-}
-
-function open(spans: readonly TraceSpan[]): OpenedTrace {
-  const forest = growForest(columnsOfSpans(spans));
-  const text = (column: Int32Array) => forest.texts[column[0] ?? 0] ?? '';
-  const services = summarizeServices(forest);
-  const summary = {
-    traceId: forest.traceId,
-    name: text(forest.name),
-    service: text(forest.service),
-    kind: kindName(forest.kind[0] ?? 0),
-    isError: forest.status[0] === ERROR,
-    answer: forest.answer[0] === '' ? undefined : forest.answer[0],
-    isRootMissing: forest.isParentMissing[0] === 1,
-    services: services.map(({ service: name, spanCount }) => ({ name, spanCount })),
-    startNs: String(forest.startNs),
-    durationNs: forest.totalNs,
-    spanCount: forest.count,
-    errorCount: services.reduce((sum, { errorCount }) => sum + errorCount, 0),
-    revision: 0,
-  };
-  return { spans, forest, summary };
+  const [only] = traces;
+  if (!only) return;
+  const next = new Map<string, TraceSummary>();
+  for (const trace of [...traces, ...opened.value.values()]) if (!next.has(trace.traceId)) next.set(trace.traceId, trace);
+  opened.set(next);
+  go({ traceId: traces.length === 1 ? only.traceId : '', query: {} });
 }

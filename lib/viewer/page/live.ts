@@ -1,6 +1,7 @@
 /** The list of traces as the server tells it, kept up to date; connects again and starts over when the server went away. */
 import { MAX_FILTER_LENGTH } from '../model/filter.js';
 import type { ChangedTraces, GoneTraces, TraceList, TraceSummary } from '../model/wire.js';
+import { opened } from './files.js';
 import { Store } from './store.js';
 
 export interface LiveList {
@@ -65,6 +66,7 @@ function connect(): void {
     show(list.stored);
   });
   on<GoneTraces>('gone', ({ traceIds }) => {
+    if (traceIds === 'all') opened.set(new Map());
     if (live.value.isPaused) return;
     if (traceIds === 'all') known.clear();
     else for (const traceId of traceIds) known.delete(traceId);

@@ -1,13 +1,13 @@
 /** Starts the page: what the address says decides which view is shown. */
 import { render, type JSX } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 import { Said } from './badges.js';
 import { ComparePage } from './compare-page.js';
-import { acceptFiles } from './dropped-files.js';
+import { acceptFiles, isDragged } from './files.js';
 import { HelpOverlay } from './help-overlay.js';
 import { listenToKeys, useKeys } from './keys.js';
 import { live, watchTraces } from './live.js';
-import { addressOf, followLinks, go, place } from './place.js';
+import { addressOf, followLinks, go, goToList, place } from './place.js';
 import { ServiceMapPage } from './service-map-page.js';
 import { Store, useStore } from './store.js';
 import { startTheme, ThemeButton } from './theme.js';
@@ -20,7 +20,6 @@ const isHelpOpen = new Store(false);
 
 function Page(): JSX.Element {
   const { traceId, query } = useStore(place);
-  const [isDragged, setDragged] = useState(false);
   const filter = traceId === '' && query.view !== 'services' ? (query.q ?? '') : '';
   useEffect(() => {
     // What is looked at comes first.
@@ -29,10 +28,9 @@ function Page(): JSX.Element {
   }, [filter]);
   useKeys({
     '?': () => isHelpOpen.set(!isHelpOpen.value),
-    'g t': () => go({ traceId: '', query: {} }),
+    'g t': goToList,
     'g s': () => go({ traceId: '', query: { view: 'services' } }),
   });
-  useEffect(() => acceptFiles(setDragged), []);
   const newest = useStore(live).traces[0]?.traceId;
   useEffect(() => {
     if (query.follow === '1' && newest !== undefined && newest !== place.value.traceId) {
@@ -48,7 +46,7 @@ function Page(): JSX.Element {
       {traceId === '' && (query.view === 'services' ? <ServiceMapPage /> : <TraceListPage />)}
       <HelpOverlay isOpen={isHelpOpen} />
       <Said />
-      {isDragged && <div class="dropping">Drop to open OTLP JSON</div>}
+      {useStore(isDragged) && <div class="dropping">Drop to open OTLP JSON</div>}
     </>
   );
 }
@@ -85,11 +83,13 @@ function TopBar({ view }: { readonly view: string }): JSX.Element {
   );
 }
 
+const { traceId } = place.value;
+// What takes longest begins first. Two pictures, one without the trace and one with it, would come later than one.
+const isReady = traceId === '' ? undefined : Promise.race([askFor(traceId), new Promise(resolve => setTimeout(resolve, PATIENCE_MS))]);
 startTheme();
 listenToKeys();
 followLinks();
-const { traceId } = place.value;
+acceptFiles();
 const show = () => render(<Page />, document.getElementById('page') ?? document.body);
-// Two pictures, one without the trace and one with it, would come later than one.
-if (traceId === '') show();
-else void Promise.race([askFor(traceId), new Promise(resolve => setTimeout(resolve, PATIENCE_MS))]).then(show);
+if (isReady) void isReady.then(show);
+else show();

@@ -108,8 +108,7 @@ function paint(canvas: HTMLCanvasElement, { forest, path }: LoadedTrace): void {
   for (let span = 0; span < count; span += step)
     draw(span, offsetNs[span] ?? 0, (offsetNs[span] ?? 0) + (durationNs[span] ?? 0), crowd, false);
   for (let span = 0; span < count; span += 1) {
-    for (let place = path.first[span] ?? 0; place < (path.first[span + 1] ?? 0); place += 1)
-      draw(span, path.fromNs[place] ?? 0, path.toNs[place] ?? 0, 1, false);
+    for (const [from, to] of path[span] ?? []) draw(span, from, to, 1, false);
     if (status[span] === ERROR) draw(span, offsetNs[span] ?? 0, (offsetNs[span] ?? 0) + (durationNs[span] ?? 0), 0.9, true);
   }
 }

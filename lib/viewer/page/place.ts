@@ -31,6 +31,11 @@ export function go(next: Place): void {
   place.set(next);
 }
 
+/** The list of all traces. */
+export function goToList(): void {
+  go({ traceId: '', query: {} });
+}
+
 /** The same page of the history, looked at differently; written down in a moment, as browsers refuse more than a few writes a second. */
 export function amend(query: Place['query']): void {
   const { traceId, query: before } = place.value;

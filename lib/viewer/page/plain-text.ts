@@ -6,6 +6,11 @@ export function line(text: string, most = 300): string {
   return cut.replace(HIDDEN, mark);
 }
 
+/** What something is called. */
+export function title(name: string): string {
+  return line(name) || '(no name)';
+}
+
 /** All of it, with its line breaks. */
 export function block(text: string): string {
   return text.replace(HIDDEN, char => (char === '\n' || char === '\t' ? char : char === '\r' ? '' : mark(char)));

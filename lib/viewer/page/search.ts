@@ -1,7 +1,8 @@
 /** Looks for spans: in names, ids, attributes, events and errors, in the language of the filter. */
 import { useEffect, useState } from 'preact/hooks';
-import { matchesSpan, parseFilter } from '../model/filter.js';
-import type { LoadedTrace, TraceSource } from './trace-source.js';
+import type { FoundSpans } from '../model/wire.js';
+import { ask } from './ask.js';
+import type { LoadedTrace } from './trace-source.js';
 
 export interface Found {
   /** In the order of the tree. */
@@ -10,33 +11,28 @@ export interface Found {
   readonly flags: Uint8Array;
 }
 
-/** `undefined` without a search; the search before this one until it is done. */
-export function useSearch(source: TraceSource, trace: LoadedTrace, text: string): Found | undefined {
+/** `undefined` without a search, and until it is done. */
+export function useSearch(trace: LoadedTrace, text: string): Found | undefined {
   const [found, setFound] = useState<Found>();
-  const isEmpty = parseFilter(text).terms.length === 0;
   useEffect(() => {
     setFound(undefined);
-    if (isEmpty) return;
-    const filter = parseFilter(text);
+    if (text === '') return;
+    const { traceId, spanId, count } = trace.forest;
     let isWanted = true;
-    void source.all().then(details => {
-      if (!isWanted) return;
-      const { forest } = trace;
-      const flags = new Uint8Array(forest.count);
-      const spans: number[] = [];
-      forest.spanId.forEach((id, index) => {
-        const span = details.get(id);
-        if (!span || !matchesSpan(filter, span)) return;
-        flags[index] = 1;
-        spans.push(index);
-      });
+    const take = (ids: FoundSpans | undefined) => {
+      if (!isWanted || !ids) return;
+      const wanted = new Set(ids);
+      const flags = new Uint8Array(count);
+      const spans = [...flags.keys()].filter(span => wanted.has(spanId[span] ?? ''));
+      for (const span of spans) flags[span] = 1;
       setFound({ spans, flags });
-    });
+    };
+    ask<FoundSpans>(`traces/${traceId}/found?${new URLSearchParams({ q: text }).toString()}`).then(take, () => undefined);
     return () => {
       isWanted = false;
     };
-  }, [source, trace, text]);
-  return isEmpty ? undefined : found;
+  }, [trace, text]);
+  return text === '' ? undefined : found;
 }
 
 /** The first of `sorted` after `from`, or before it; round the end to the other. */

@@ -3,12 +3,13 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
 import type { WireServiceMap } from '../model/wire.js';
+import { ask } from './ask.js';
 import { live } from './live.js';
 import { useKeys } from './keys.js';
-import { addressOf, go } from './place.js';
+import { addressOf, goToList } from './place.js';
 import { line, number, plural } from './plain-text.js';
 import { tint } from './service-colours.js';
-import { useStore } from './store.js';
+import { useStore, useTitle } from './store.js';
 
 const BOX = { width: 190, height: 54 };
 const GAP = { x: 180, y: 30 };
@@ -18,10 +19,8 @@ const REFRESH_MS = 1000;
 
 export function ServiceMapPage(): JSX.Element {
   const map = useServiceMap();
-  useEffect(() => {
-    document.title = 'Services · nestjs-tracing';
-  }, []);
-  useKeys({ Escape: () => go({ traceId: '', query: {} }) });
+  useTitle('Services · nestjs-tracing');
+  useKeys({ Escape: goToList });
   if (!map) return <main class="empty" aria-busy="true" />;
   if (map.services.length === 0) {
     return (
@@ -156,9 +155,7 @@ function useServiceMap(): WireServiceMap | undefined {
     return () => clearTimeout(timer);
   }, [traces]);
   useEffect(() => {
-    fetch('/api/services')
-      .then(async response => setMap((await response.json()) as WireServiceMap))
-      .catch(() => undefined);
+    ask<WireServiceMap>('services').then(setMap, () => undefined);
   }, [turn]);
   return map;
 }

@@ -2,28 +2,27 @@
 import type { Attributes } from '@opentelemetry/api';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { exceptionIn } from '../../conventions/reading.js';
-import { formatDuration } from '../model/duration.js';
-import { writeOtlp } from '../model/otlp-json.js';
+import { formatDifference, formatDuration } from '../model/duration.js';
 import { ERROR } from '../model/span-columns.js';
-import { kindName, type TraceSpan } from '../model/trace-span.js';
+import { kindName } from '../model/trace-span.js';
+import type { SpanDetails } from '../model/wire.js';
+import { ask } from './ask.js';
 import { copy, Outcome, Service } from './badges.js';
-import { ExceptionView } from './exception-view.js';
+import { Exceptions } from './exception-view.js';
 import { addressOf } from './place.js';
 import { block, line } from './plain-text.js';
-import type { LoadedTrace, TraceSource } from './trace-source.js';
+import type { LoadedTrace } from './trace-source.js';
 
 export interface SpanPanelProps {
-  readonly source: TraceSource;
   readonly trace: LoadedTrace;
   readonly span: number;
   readonly onClose: () => void;
 }
 
-export function SpanPanel({ source, trace, span, onClose }: SpanPanelProps): JSX.Element {
+export function SpanPanel({ trace, span, onClose }: SpanPanelProps): JSX.Element {
   const { forest } = trace;
   const id = forest.spanId[span] ?? '';
-  const details = useDetails(source, trace, id);
+  const details = useDetails(trace, id);
   const name = forest.texts[forest.name[span] ?? 0] ?? '';
   const isError = forest.status[span] === ERROR;
   const shiftNs = forest.shiftNs[span] ?? 0;
@@ -63,7 +62,7 @@ function Details({
   span,
 }: {
   readonly trace: LoadedTrace;
-  readonly details: TraceSpan;
+  readonly details: SpanDetails;
   readonly span: number;
 }): JSX.Element {
   const { forest } = trace;
@@ -72,7 +71,7 @@ function Details({
   const link = location.origin + addressOf({ traceId: details.traceId, query: { span: id } });
   return (
     <>
-      <ExceptionView span={details} />
+      <Exceptions thrown={details.exceptions} />
       <Section title="Attributes" count={attributes}>
         <Pairs attributes={details.attributes} />
       </Section>
@@ -82,9 +81,9 @@ function Details({
             {details.events.map((event, index) => (
               <li key={index}>
                 <p>
-                  <b>{line(event.name)}</b> <span>{eventTime(event.time, details, forest.offsetNs[span] ?? 0)}</span>
+                  <b>{line(event.name)}</b> <span>{eventTime(event.offsetNs, forest.offsetNs[span] ?? 0)}</span>
                 </p>
-                {exceptionIn(event) === undefined && <Pairs attributes={event.attributes ?? {}} />}
+                <Pairs attributes={event.attributes} />
               </li>
             ))}
           </ol>
@@ -113,15 +112,15 @@ function Details({
             'Trace id': details.traceId,
             'Span id': id,
             'Parent id': details.parentSpanId ?? 'none',
-            Scope: `${details.scope.name} ${details.scope.version ?? ''}`.trim(),
-            Start: new Date(Number(details.startNs / 1_000_000n)).toISOString(),
+            Scope: details.scope,
+            Start: new Date(Number(details.startNs.slice(0, -6))).toISOString(),
           }}
         />
       </Section>
       <p class="buttons">
         <button onClick={() => void copy(link, 'the link')}>Copy link</button>
         <button onClick={() => void copy(id, 'the span id')}>Copy id</button>
-        <button onClick={() => void copy(JSON.stringify(writeOtlp([details]), undefined, 2), 'the span as JSON')}>Copy JSON</button>
+        <button onClick={() => void copy(JSON.stringify(details.otlp, undefined, 2), 'the span as JSON')}>Copy JSON</button>
       </p>
     </>
   );
@@ -183,31 +182,26 @@ function Fact({ title, children }: { readonly title: string; readonly children: 
 }
 
 /** `undefined` until it is there, `null` where it is no more. */
-function useDetails(source: TraceSource, trace: LoadedTrace, id: string): TraceSpan | null | undefined {
-  const [details, setDetails] = useState<TraceSpan | null>();
+function useDetails({ forest, revision }: LoadedTrace, id: string): SpanDetails | null | undefined {
+  const [details, setDetails] = useState<SpanDetails | null>();
   useEffect(() => {
     let isWanted = true;
-    source.one(id).then(
-      span => isWanted && setDetails(span ?? null),
-      () => isWanted && setDetails(null),
-    );
+    const take = (span?: SpanDetails) => {
+      if (isWanted) setDetails(span ?? null);
+    };
+    ask<SpanDetails>(`traces/${forest.traceId}/span?id=${id}`).then(take, () => take());
     return () => {
       isWanted = false;
     };
-  }, [source, trace.revision, id]);
+  }, [revision, id]);
   return details?.spanId === id || details === null ? details : undefined;
 }
 
 function criticalNs({ path }: LoadedTrace, span: number): number {
-  let sum = 0;
-  for (let place = path.first[span] ?? 0; place < (path.first[span + 1] ?? 0); place += 1)
-    sum += (path.toNs[place] ?? 0) - (path.fromNs[place] ?? 0);
-  return sum;
+  return (path[span] ?? []).reduce((sum, [from, to]) => sum + to - from, 0);
 }
 
-/** Since the start of the trace, and of the span. */
-function eventTime([seconds, nanos]: TraceSpan['events'][number]['time'], { startNs }: TraceSpan, offsetNs: number): string {
-  const sinceSpan = Number(BigInt(seconds) * 1_000_000_000n + BigInt(nanos) - startNs);
-  const sign = sinceSpan < 0 ? '−' : '+';
-  return `${sign}${formatDuration(Math.abs(sinceSpan))} · at ${formatDuration(Math.max(0, offsetNs + sinceSpan))}`;
+/** Since the start of the span, and of the trace. */
+function eventTime(sinceSpan: number, offsetNs: number): string {
+  return `${formatDifference(sinceSpan)} · at ${formatDuration(Math.max(0, offsetNs + sinceSpan))}`;
 }

@@ -5,7 +5,7 @@ import { formatDuration } from '../model/duration.js';
 import { groupSpans, type SpanGroup } from '../model/span-statistics.js';
 import { Service } from './badges.js';
 import { percent } from './bar-drawing.js';
-import { line, number } from './plain-text.js';
+import { number, title } from './plain-text.js';
 import type { LoadedTrace } from './trace-source.js';
 
 type Column = 'spanCount' | 'errorCount' | 'totalNs' | 'selfNs' | 'p50Ns' | 'p95Ns';
@@ -66,7 +66,7 @@ function GroupRow({
     <tr>
       <th scope="row">
         <button onClick={() => onOpen(row.slowest)} title="Details of the slowest">
-          {line(row.name) || '(no name)'}
+          {title(row.name)}
         </button>
       </th>
       <td>

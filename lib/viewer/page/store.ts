@@ -22,6 +22,13 @@ export class Store<T> {
   }
 }
 
+/** What the browser calls the page while the component is there. */
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+}
+
 /** The value of `store`; the component is drawn again when it changes. */
 export function useStore<T>(store: Store<T>): T {
   const [, redraw] = useReducer((count: number, _: undefined) => count + 1, 0);

@@ -17,21 +17,23 @@ export function startTheme(): void {
   } catch {
     // Storage may be switched off.
   }
-  apply();
-  theme.watch(apply);
+  show();
+  theme.watch(() => {
+    show();
+    try {
+      localStorage.setItem(KEY, theme.value);
+    } catch {
+      // For this visit only.
+    }
+  });
 }
 
 export function isDark(): boolean {
   return theme.value === 'auto' ? matchMedia('(prefers-color-scheme: dark)').matches : theme.value === 'dark';
 }
 
-function apply(): void {
+function show(): void {
   document.documentElement.dataset['theme'] = theme.value;
-  try {
-    localStorage.setItem(KEY, theme.value);
-  } catch {
-    // For this visit only.
-  }
 }
 
 export function ThemeButton(): JSX.Element {

@@ -1,22 +1,19 @@
 /** What a trace is, above all its views: name, outcome, duration, when, which services. */
 import type { JSX } from 'preact';
-import { useMemo } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
-import { writeOtlp } from '../model/otlp-json.js';
 import { ERROR } from '../model/span-columns.js';
-import { summarizeServices } from '../model/span-statistics.js';
 import { copy, Outcome, say, Service } from './badges.js';
+import { opened } from './files.js';
 import { amend, place } from './place.js';
-import { line, number, plural } from './plain-text.js';
+import { number, plural, title } from './plain-text.js';
 import { useStore } from './store.js';
-import type { LoadedTrace, TraceSource } from './trace-source.js';
+import type { LoadedTrace } from './trace-source.js';
 
-export function TraceHeading({ source, trace }: { readonly source: TraceSource; readonly trace: LoadedTrace }): JSX.Element {
-  const { forest, droppedSpans, isFile } = trace;
-  const services = useMemo(() => summarizeServices(forest), [forest]);
+export function TraceHeading({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
+  const { forest, droppedSpans, services } = trace;
   const errors = services.reduce((sum, { errorCount }) => sum + errorCount, 0);
   const { follow } = useStore(place).query;
-  const name = line(forest.texts[forest.name[0] ?? 0] ?? '') || '(no name)';
+  const name = title(forest.texts[forest.name[0] ?? 0] ?? '');
   const { traceId } = forest;
   return (
     <div class="heading">
@@ -29,7 +26,7 @@ export function TraceHeading({ source, trace }: { readonly source: TraceSource; 
           {errors > 0 && <span class="bad soft">{plural(errors, 'error')}</span>}
         </span>
         <time class="dim">{new Date(Number(forest.startNs / 1_000_000n)).toString().slice(4, 24)}</time>
-        {isFile && <i class="tag">file</i>}
+        {useStore(opened).has(traceId) && <i class="tag">file</i>}
         {follow === '1' && (
           <button aria-pressed={true} onClick={() => amend({ follow: '' })} title="Stop following">
             Following latest
@@ -39,7 +36,7 @@ export function TraceHeading({ source, trace }: { readonly source: TraceSource; 
           <button class="id" onClick={() => void copy(traceId, 'the trace id')} title="Copy trace id">
             {traceId}
           </button>
-          <button onClick={() => void download(source, trace)} title="Download OTLP JSON (d)">
+          <button onClick={() => download(traceId)} title="Download OTLP JSON (d)">
             Download
           </button>
         </span>
@@ -64,15 +61,11 @@ export function TraceHeading({ source, trace }: { readonly source: TraceSource; 
   );
 }
 
-/** Whatever a trace is called, its file has a harmless name. */
-export async function download(source: TraceSource, { isFile, forest: { traceId } }: LoadedTrace): Promise<void> {
+/** The server gives the file its name. */
+export function download(traceId: string): void {
   const anchor = document.createElement('a');
-  anchor.download = `trace-${traceId.replace(/[^0-9a-f]/g, '')}.json`;
-  if (isFile) {
-    const spans = await source.all();
-    anchor.href = URL.createObjectURL(new Blob([JSON.stringify(writeOtlp(spans.values()))], { type: 'application/json' }));
-    setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
-  } else anchor.href = `/api/traces/${encodeURIComponent(traceId)}/otlp`;
+  anchor.href = `/api/traces/${traceId}/otlp`;
+  anchor.download = '';
   anchor.click();
   say('Downloading OTLP JSON');
 }

@@ -1,10 +1,10 @@
 /** What the keyboard does on a trace. */
 import { ERROR } from '../model/span-columns.js';
 import { useKeys } from './keys.js';
-import { amend, go, place, turn } from './place.js';
+import { amend, goToList, place, turn } from './place.js';
 import { type Found, nextOf } from './search.js';
 import type { LoadedTrace } from './trace-source.js';
-import { maxDepth, type TraceViewState, writeZoom } from './trace-view-state.js';
+import { type TraceViewState, writeZoom } from './trace-view-state.js';
 
 export interface TraceKeys {
   readonly trace: LoadedTrace;
@@ -38,7 +38,7 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     view.reveal(next);
     moveTo(next);
   };
-  const errors = () => [...forest.status.keys()].filter(span => forest.status[span] === ERROR);
+  const errors = () => [...forest.spanId.keys()].filter(span => forest.status[span] === ERROR);
   const hasChildren = (forest.end[activeSpan] ?? 0) > activeSpan + 1;
   const isCollapsed = view.collapsed.has(activeSpan);
   const right = () => {
@@ -63,13 +63,12 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     const by = Math.max(-shown.fromNs, Math.min(width * part, forest.totalNs - shown.toNs));
     zoomTo(shown.fromNs + by, shown.toNs + by);
   };
-  const list = () => go({ traceId: '', query: {} });
   const leave = () => {
     if (openId !== '') amend({ span: '' });
     else if (query.find) amend({ find: '', only: '' });
     else if (query.zoom) amend({ zoom: '' });
     else if (query.tab) turn({ tab: '' });
-    else list();
+    else goToList();
   };
   const isWaterfall = !query.tab;
   const inWaterfall = (action: () => void) => (isWaterfall ? action : undefined);
@@ -94,8 +93,8 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     e: () => jump(errors(), 1),
     E: () => jump(errors(), -1),
     f: inWaterfall(() => view.toggleFold(activeSpan)),
-    '[': () => view.collapseBelow(Math.max(1, (view.level || maxDepth(trace) + 1) - 1)),
-    ']': () => view.collapseBelow(view.level === 0 || view.level >= maxDepth(trace) ? 0 : view.level + 1),
+    '[': () => view.changeLevel(-1),
+    ']': () => view.changeLevel(1),
     z: inWaterfall(zoomIn),
     x: inWaterfall(zoomOut),
     'Shift+ArrowLeft': inWaterfall(() => pan(-0.25)),
@@ -104,7 +103,7 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     '2': () => turn({ tab: 'flame' }),
     '3': () => turn({ tab: 'spans' }),
     d: download,
-    u: list,
+    u: goToList,
     Escape: leave,
   });
 }

@@ -2,7 +2,6 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
-import { MAX_FILTER_LENGTH } from '../model/filter.js';
 import type { TraceSummary } from '../model/wire.js';
 import { Outcome, say, Service } from './badges.js';
 import { EmptyList } from './empty-list.js';
@@ -11,23 +10,24 @@ import { FILTERS } from './help-overlay.js';
 import { useKeys } from './keys.js';
 import { clearTraces, live, pause } from './live.js';
 import { addressOf, amend, go, place } from './place.js';
-import { age, line, number, plural } from './plain-text.js';
-import { useStore } from './store.js';
-import { VirtualRows } from './virtual-rows.js';
+import { age, line, number, plural, title } from './plain-text.js';
+import { QueryField } from './query-field.js';
+import { useStore, useTitle } from './store.js';
+import { rowAt, VirtualRows } from './virtual-rows.js';
+
+const ROW_HEIGHT = 46;
 
 export function TraceListPage(): JSX.Element {
   const { traces: received, stored, isPaused, missed, connection } = useStore(live);
-  const files = [...useStore(opened).values()].map(({ summary }) => summary);
+  const files = useStore(opened);
   const { query } = useStore(place);
   const [activeId, setActive] = useState('');
   const [chosen, setChosen] = useState<readonly string[]>([]);
   const field = useRef<HTMLInputElement>(null);
   const now = useNow();
-  const traces = [...files, ...received];
+  const traces = [...files.values(), ...received.filter(({ traceId }) => !files.has(traceId))];
   const active = traces.findIndex(trace => trace.traceId === activeId);
-  useEffect(() => {
-    document.title = 'Traces · nestjs-tracing';
-  }, []);
+  useTitle('Traces · nestjs-tracing');
   const move = (to: number) => setActive(traces[Math.max(0, Math.min(to, traces.length - 1))]?.traceId ?? '');
   const choose = (traceId: string) => {
     if (traceId !== '') setChosen(chosen.includes(traceId) ? chosen.filter(id => id !== traceId) : [...chosen.slice(-1), traceId]);
@@ -38,7 +38,6 @@ export function TraceListPage(): JSX.Element {
     else go({ traceId: a, query: { with: b } });
   };
   const clear = () => {
-    opened.set(new Map());
     void clearTraces().then(() => say('Cleared'));
   };
   const follow = () => {
@@ -69,7 +68,15 @@ export function TraceListPage(): JSX.Element {
     <main class="list">
       <h1 class="hidden">Traces</h1>
       <div class="bar">
-        <FilterField field={field} value={query.q ?? ''} />
+        <QueryField
+          field={field}
+          part="q"
+          value={query.q ?? ''}
+          label="Filter traces"
+          placeholder="Filter:  error  >50ms  status:500  service:users  key=value  text"
+        >
+          {(text, setText) => <Hints onChoose={term => setText(`${text} ${term}`.trim())} />}
+        </QueryField>
         <button aria-pressed={isPaused} onClick={() => pause(!isPaused)} title="Pause (p)">
           {isPaused ? `Go on${missed > 0 ? ` (${missed})` : ''}` : 'Pause'}
         </button>
@@ -89,7 +96,7 @@ export function TraceListPage(): JSX.Element {
       ) : (
         <VirtualRows
           count={traces.length}
-          rowHeight={46}
+          rowHeight={ROW_HEIGHT}
           role="grid"
           label="Traces"
           columnCount={7}
@@ -99,7 +106,7 @@ export function TraceListPage(): JSX.Element {
             const trace = traces[index];
             if (!trace) return null;
             const { traceId } = trace;
-            const isFile = index < files.length;
+            const isFile = files.has(traceId);
             return (
               <TraceRow
                 key={traceId}
@@ -116,43 +123,23 @@ export function TraceListPage(): JSX.Element {
   );
 }
 
-/** Written into the address in a moment after the last key. */
-function FilterField({ field, value }: { readonly field: { current: HTMLInputElement | null }; readonly value: string }): JSX.Element {
-  const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
-  useEffect(() => {
-    if (text === value) return;
-    const timer = setTimeout(() => amend({ q: text }), 180);
-    return () => clearTimeout(timer);
-  }, [text]);
+/** Terms to choose from. */
+function Hints({ onChoose }: { readonly onChoose: (term: string) => void }): JSX.Element {
   return (
-    <div class="field">
-      <input
-        ref={field}
-        type="search"
-        aria-label="Filter traces"
-        placeholder="Filter:  error  >50ms  status:500  service:users  key=value  text"
-        spellcheck={false}
-        autocomplete="off"
-        maxLength={MAX_FILTER_LENGTH}
-        value={text}
-        onInput={event => setText(event.currentTarget.value)}
-      />
-      <div class="hints">
-        {FILTERS.slice(0, 6).map(([term, meaning]) => (
-          // Before the field loses its focus, and with it the hints.
-          <button
-            key={term}
-            tabIndex={-1}
-            onMouseDown={event => {
-              event.preventDefault();
-              setText(`${text} ${term}`.trim());
-            }}
-          >
-            <code>{term}</code> {meaning}
-          </button>
-        ))}
-      </div>
+    <div class="hints">
+      {FILTERS.slice(0, 6).map(([term, meaning]) => (
+        // Before the field loses its focus, and with it the hints.
+        <button
+          key={term}
+          tabIndex={-1}
+          onMouseDown={event => {
+            event.preventDefault();
+            onChoose(term);
+          }}
+        >
+          <code>{term}</code> {meaning}
+        </button>
+      ))}
     </div>
   );
 }
@@ -195,12 +182,9 @@ function TraceRow({ trace, index, now, longestNs, isFile, isActive, isChosen, on
   };
   return (
     <div
-      id={`row-${index}`}
+      {...rowAt(index, ROW_HEIGHT)}
       class={`trace-row ${isActive ? 'active' : ''} ${isError ? 'failed' : ''}`}
-      role="row"
-      aria-rowindex={index + 2}
       aria-selected={isActive}
-      style={{ transform: `translateY(${index * 46}px)` }}
       onClick={open}
     >
       <span role="gridcell" class="choice">
@@ -214,7 +198,7 @@ function TraceRow({ trace, index, now, longestNs, isFile, isActive, isChosen, on
       </span>
       <span role="gridcell" class="what">
         <a href={addressOf({ traceId, query: {} })} tabIndex={-1} title={line(name)}>
-          {line(name) || '(no name)'}
+          {title(name)}
         </a>
         <small>
           <Service name={service} />

@@ -1,27 +1,27 @@
 /** One trace: its heading, and waterfall, flame graph or table below it. */
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { MAX_FILTER_LENGTH } from '../model/filter.js';
 import { say } from './badges.js';
 import { FlameGraph } from './flame-graph.js';
 import { useKeys } from './keys.js';
 import { Minimap } from './minimap.js';
-import { amend, go, place, turn } from './place.js';
+import { amend, goToList, place, turn } from './place.js';
 import { line, plural } from './plain-text.js';
-import { useSearch } from './search.js';
+import { QueryField } from './query-field.js';
+import { type Found, useSearch } from './search.js';
 import { SpanPanel } from './span-panel.js';
 import { SpanTable } from './span-table.js';
-import { useStore } from './store.js';
+import { useStore, useTitle } from './store.js';
 import { download, TraceHeading } from './trace-heading.js';
 import { useTraceKeys } from './trace-keys.js';
-import { type LoadedTrace, type TraceSource, type TraceState, useTrace } from './trace-source.js';
-import { maxDepth, useTraceViewState, writeZoom } from './trace-view-state.js';
+import { type LoadedTrace, type TraceState, useTrace } from './trace-source.js';
+import { useTraceViewState, writeZoom } from './trace-view-state.js';
 import { Waterfall } from './waterfall.js';
 
 export function TracePage({ traceId }: { readonly traceId: string }): JSX.Element {
-  const { source, state } = useTrace(traceId);
+  const state = useTrace(traceId);
   if (typeof state === 'string') return <NoTrace state={state} traceId={traceId} />;
-  return <TraceView source={source} trace={state} />;
+  return <TraceView trace={state} />;
 }
 
 const REASONS = {
@@ -32,7 +32,7 @@ const REASONS = {
 
 export function NoTrace({ state, traceId }: { readonly state: Exclude<TraceState, LoadedTrace>; readonly traceId: string }): JSX.Element {
   const [title, text] = REASONS[state];
-  useKeys({ u: () => go({ traceId: '', query: {} }), Escape: () => go({ traceId: '', query: {} }) });
+  useKeys({ u: goToList, Escape: goToList });
   return (
     <main class="empty" aria-busy={state === 'loading'}>
       <h1>{title}</h1>
@@ -52,22 +52,20 @@ const TABS = [
   ['spans', 'Spans'],
 ] as const;
 
-function TraceView({ source, trace }: { readonly source: TraceSource; readonly trace: LoadedTrace }): JSX.Element {
+function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
   const { forest } = trace;
   const { query } = useStore(place);
   const { tab = '', find = '', only = '', span: openId = '' } = query;
   const field = useRef<HTMLInputElement>(null);
   const [activeId, setActiveId] = useState(openId);
-  const found = useSearch(source, trace, find);
+  const found = useSearch(trace, find);
   const view = useTraceViewState(trace, query, only === '1' ? found?.flags : undefined);
   const { rows, shown, indexOf } = view;
   const openSpan = indexOf(openId);
   const activeSpan = indexOf(activeId) ?? -1;
   const active = rows.findIndex(row => row.span === activeSpan && !row.isMissing);
   const name = forest.texts[forest.name[0] ?? 0] ?? '';
-  useEffect(() => {
-    document.title = `${line(name, 100)} · trace`;
-  }, [name]);
+  useTitle(`${line(name, 100)} · trace`);
   // A link to a span that is folded away, or comes later.
   useEffect(() => {
     if (openSpan !== undefined && openId === activeId && active === -1) view.reveal(openSpan);
@@ -89,10 +87,10 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
     if (openId !== '') amend({ span: id });
   };
   const zoom = (window: { fromNs: number; toNs: number }) => turn({ zoom: writeZoom(window, forest) });
-  useTraceKeys({ trace, view, found, active, activeSpan, openId, field, open, moveTo, download: () => void download(source, trace) });
+  useTraceKeys({ trace, view, found, active, activeSpan, openId, field, open, moveTo, download: () => download(forest.traceId) });
   return (
     <main class={openSpan === undefined ? 'trace' : 'trace with-panel'}>
-      <TraceHeading source={source} trace={trace} />
+      <TraceHeading trace={trace} />
       <div class="bar">
         <div role="tablist" aria-label="Views" class="tabs">
           {TABS.map(([key, title]) => (
@@ -101,7 +99,9 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
             </button>
           ))}
         </div>
-        <SearchField field={field} value={find} count={found?.spans.length} place={found ? found.spans.indexOf(activeSpan) + 1 : 0} />
+        <QueryField field={field} part="find" value={find} label="Search spans" placeholder="Search names, ids, attributes, events, errors">
+          {() => find !== '' && <output>{found ? countOf(found, activeSpan) : '…'}</output>}
+        </QueryField>
         {tab === '' && (
           <>
             <button
@@ -118,18 +118,10 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
             >
               Fold
             </button>
-            <button
-              onClick={() => view.collapseBelow(Math.max(1, (view.level || maxDepth(trace) + 1) - 1))}
-              title="One level less ([)"
-              aria-label="One level less"
-            >
+            <button onClick={() => view.changeLevel(-1)} title="One level less ([)" aria-label="One level less">
               −
             </button>
-            <button
-              onClick={() => view.collapseBelow(view.level === 0 || view.level > maxDepth(trace) ? 0 : view.level + 1)}
-              title="One level more (])"
-              aria-label="One level more"
-            >
+            <button onClick={() => view.changeLevel(1)} title="One level more (])" aria-label="One level more">
               +
             </button>
           </>
@@ -139,46 +131,12 @@ function TraceView({ source, trace }: { readonly source: TraceSource; readonly t
       {tab === '' && <Waterfall trace={trace} view={view} active={active} flags={found?.flags} onOpen={open} />}
       {tab === 'flame' && <FlameGraph trace={trace} onOpen={open} />}
       {tab === 'spans' && <SpanTable trace={trace} onOpen={open} />}
-      {openSpan !== undefined && <SpanPanel source={source} trace={trace} span={openSpan} onClose={() => amend({ span: '' })} />}
+      {openSpan !== undefined && <SpanPanel trace={trace} span={openSpan} onClose={() => amend({ span: '' })} />}
     </main>
   );
 }
 
-interface SearchFieldProps {
-  readonly field: { current: HTMLInputElement | null };
-  readonly value: string;
-  readonly count: number | undefined;
-  /** From one; 0 where the active row is none of them. */
-  readonly place: number;
-}
-
-function SearchField({ field, value, count, place: at }: SearchFieldProps): JSX.Element {
-  const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
-  useEffect(() => {
-    if (text === value) return;
-    const timer = setTimeout(() => amend({ find: text }), 150);
-    return () => clearTimeout(timer);
-  }, [text]);
-  return (
-    <div class="field">
-      <input
-        ref={field}
-        type="search"
-        aria-label="Search spans"
-        placeholder="Search names, ids, attributes, events, errors"
-        spellcheck={false}
-        autocomplete="off"
-        maxLength={MAX_FILTER_LENGTH}
-        value={text}
-        onInput={event => setText(event.currentTarget.value)}
-        onKeyDown={event => {
-          if (event.key !== 'Enter') return;
-          amend({ find: text });
-          event.currentTarget.blur();
-        }}
-      />
-      {value !== '' && <output>{count === undefined ? '…' : `${at > 0 ? `${at} of ` : ''}${count}`}</output>}
-    </div>
-  );
+function countOf({ spans }: Found, active: number): string {
+  const place = spans.indexOf(active) + 1;
+  return `${place > 0 ? `${place} of ` : ''}${spans.length}`;
 }

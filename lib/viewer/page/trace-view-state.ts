@@ -16,9 +16,8 @@ export interface TraceViewState {
   readonly toggle: (span: number) => void;
   /** Folds the siblings that are alike, or unfolds them; without any, all of the trace. */
   readonly toggleFold: (span: number) => void;
-  /** Collapses everything below a depth; 0 for nothing. */
-  readonly collapseBelow: (depth: number) => void;
-  readonly level: number;
+  /** Shows one level of the tree less, or one more. */
+  readonly changeLevel: (by: 1 | -1) => void;
   /** Makes a row for `span`, whatever hid it. */
   readonly reveal: (span: number) => void;
 }
@@ -56,7 +55,6 @@ export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['
     shown: readZoom(zoom, forest),
     collapsed,
     indexOf,
-    level,
     reveal,
     toggle: span => change('shut', shut, forest.spanId[span] ?? ''),
     toggleFold: span => {
@@ -64,13 +62,12 @@ export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['
       if (first === undefined || fold === '0') amend({ fold: fold === '0' ? '' : '0' });
       else change('open', open, forest.spanId[first] ?? '');
     },
-    collapseBelow: depth => amend({ shut: depth > 0 ? `*${depth}` : '' }),
+    changeLevel: by => {
+      const levels = [...forest.depth].reduce((most, depth) => Math.max(most, depth), 0) + 1;
+      const next = (level || levels + 1) + by;
+      amend({ shut: next > levels ? '' : `*${Math.max(1, next)}` });
+    },
   };
-}
-
-/** How many levels the tree has. */
-export function maxDepth({ forest }: LoadedTrace): number {
-  return forest.depth.reduce((most, depth) => Math.max(most, depth), 0) + 1;
 }
 
 /** `window` for the address; empty for all of the trace. */

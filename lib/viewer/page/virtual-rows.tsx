@@ -1,6 +1,6 @@
 /** A list of any length of which only the rows in sight exist. */
 import type { ComponentChildren, JSX } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 export interface VirtualRowsProps {
   readonly count: number;
@@ -10,7 +10,7 @@ export interface VirtualRowsProps {
   readonly columnCount: number;
   /** The row the keyboard is at; -1 for none. It is kept in sight when it changes. */
   readonly active: number;
-  /** Rows have the id `row-<index>`. */
+  /** Made of {@link rowAt}. */
   readonly row: (index: number) => ComponentChildren;
   /** Stays at the top. */
   readonly header?: ComponentChildren;
@@ -19,14 +19,20 @@ export interface VirtualRowsProps {
 
 /** Rows are drawn in steps of some, so that not every frame draws. */
 const STEP = 4;
-const AROUND = 4;
+const AROUND = 3;
+/** What is mostly above the list: with a good guess the first rows are drawn once. */
+const ABOVE_PX = 200;
 
 export function VirtualRows(props: VirtualRowsProps): JSX.Element {
   const { count, rowHeight, role, label, columnCount, active, row, header } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const head = useRef<HTMLDivElement>(null);
   const [first, setFirst] = useState(0);
-  const [height, setHeight] = useState(() => innerHeight);
+  const inSight = (height: number) => Math.ceil(height / rowHeight / STEP) * STEP;
+  const [room, setRoom] = useState(() => inSight(innerHeight - ABOVE_PX));
+  // First what is in sight, then what scrolling will need.
+  const [around, setAround] = useState(0);
+  useEffect(() => setAround(STEP + AROUND), []);
   const measure = () => {
     const { scrollTop = 0 } = scroller.current ?? {};
     setFirst(Math.floor(scrollTop / rowHeight / STEP) * STEP);
@@ -34,21 +40,21 @@ export function VirtualRows(props: VirtualRowsProps): JSX.Element {
   useLayoutEffect(() => {
     const element = scroller.current;
     if (!element) return;
-    const observer = new ResizeObserver(() => setHeight(element.clientHeight));
+    const observer = new ResizeObserver(() => setRoom(inSight(element.clientHeight)));
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
   useLayoutEffect(() => {
     const element = scroller.current;
     if (!element || active < 0) return;
-    const room = element.clientHeight - (head.current?.offsetHeight ?? 0) - rowHeight;
+    const below = element.clientHeight - (head.current?.offsetHeight ?? 0) - rowHeight;
     const top = active * rowHeight;
     if (top < element.scrollTop) element.scrollTop = top;
-    else if (top > element.scrollTop + room) element.scrollTop = top - room;
+    else if (top > element.scrollTop + below) element.scrollTop = top - below;
     measure();
   }, [active]);
   const from = Math.max(0, Math.min(first, count - 1) - AROUND);
-  const to = Math.min(count, first + Math.ceil(height / rowHeight) + STEP + AROUND);
+  const to = Math.min(count, first + room + around);
   const rows: ComponentChildren[] = [];
   for (let index = from; index < to; index += 1) rows.push(row(index));
   return (
@@ -73,4 +79,15 @@ export function VirtualRows(props: VirtualRowsProps): JSX.Element {
       </div>
     </div>
   );
+}
+
+/** What the element of a row must have. */
+export function rowAt(index: number, rowHeight: number, style: Readonly<Record<string, string>> = {}) {
+  return {
+    id: `row-${index}`,
+    role: 'row',
+    // After the header.
+    'aria-rowindex': index + 2,
+    style: { transform: `translateY(${index * rowHeight}px)`, ...style },
+  } as const;
 }

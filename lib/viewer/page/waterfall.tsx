@@ -5,11 +5,11 @@ import { ERROR } from '../model/span-columns.js';
 import type { WaterfallRow } from '../model/visible-rows.js';
 import { Outcome } from './badges.js';
 import { barStyle, percent, tickStyle, type TimeWindow } from './bar-drawing.js';
-import { line, number } from './plain-text.js';
+import { line, number, title } from './plain-text.js';
 import { tint } from './service-colours.js';
 import type { LoadedTrace } from './trace-source.js';
 import type { TraceViewState } from './trace-view-state.js';
-import { VirtualRows } from './virtual-rows.js';
+import { rowAt, VirtualRows } from './virtual-rows.js';
 
 const ROW_HEIGHT = 26;
 
@@ -88,10 +88,9 @@ function SpanRow(props: SpanRowProps): JSX.Element {
   const { row, index, trace, shown, view, isActive, isFound, isCollapsed, onOpen } = props;
   const { forest, path } = trace;
   const { span, depth, members, isMissing = false, isDimmed = false } = row;
-  const place = { transform: `translateY(${index * ROW_HEIGHT}px)`, '--depth': String(depth) };
-  if (isMissing) return <MissingParent index={index} isActive={isActive} place={place} />;
+  if (isMissing) return <MissingParent index={index} isActive={isActive} />;
   const service = forest.texts[forest.service[span] ?? 0] ?? '';
-  const name = line(forest.texts[forest.name[span] ?? 0] ?? '') || '(no name)';
+  const name = title(forest.texts[forest.name[span] ?? 0] ?? '');
   const above = forest.parent[span] ?? -1;
   const peer = forest.texts[forest.peer[span] ?? -1];
   const hasChildren = (forest.end[span] ?? 0) > span + 1;
@@ -101,14 +100,11 @@ function SpanRow(props: SpanRowProps): JSX.Element {
   const classes = ['span-row', isActive && 'active', isError && 'failed', isFound && 'found', isDimmed && 'dimmed'];
   return (
     <div
-      id={`row-${index}`}
+      {...rowAt(index, ROW_HEIGHT, { '--depth': String(depth), ...tint(service) })}
       class={classes.filter(Boolean).join(' ')}
-      role="row"
       aria-level={depth + 1}
       aria-expanded={hasChildren ? !isCollapsed : undefined}
-      aria-rowindex={index + 2}
       aria-selected={isActive}
-      style={{ ...place, ...tint(service) }}
       onClick={() => onOpen(span)}
     >
       <span role="gridcell" class={hasChildren ? 'tree' : 'tree leaf'} title={name}>
@@ -142,25 +138,14 @@ function alone(action: () => void): (event: Event) => void {
   };
 }
 
-function MissingParent({
-  index,
-  isActive,
-  place,
-}: {
-  readonly index: number;
-  readonly isActive: boolean;
-  readonly place: Record<string, string>;
-}): JSX.Element {
+function MissingParent({ index, isActive }: { readonly index: number; readonly isActive: boolean }): JSX.Element {
   return (
     <div
-      id={`row-${index}`}
+      {...rowAt(index, ROW_HEIGHT, { '--depth': '0' })}
       class={isActive ? 'span-row absent active' : 'span-row absent'}
-      role="row"
       aria-level={1}
       aria-expanded={true}
-      aria-rowindex={index + 2}
       aria-selected={isActive}
-      style={place}
     >
       <span role="gridcell" class="tree leaf">
         <span class="name">not received yet</span>

@@ -1,16 +1,18 @@
 /** Answers the page's questions about stored traces, as model/wire.ts has settled them. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { VERSION } from '../../tracing.version.js';
-import { parseFilter } from '../model/filter.js';
+import { matchesSpan, parseFilter } from '../model/filter.js';
 import { writeOtlp } from '../model/otlp-json.js';
-import type { ViewerStatus } from '../model/wire.js';
+import type { FoundSpans, ViewerStatus } from '../model/wire.js';
 import type { LiveUpdates } from './live-updates.js';
 import { serviceMap } from './service-map.js';
+import { spanDetails } from './span-details.js';
+import type { StoredTrace } from './stored-trace.js';
 import { listTraces } from './trace-list.js';
-import { traceRows } from './trace-rows.js';
+import { drawnTrace } from './drawn-trace.js';
 import type { TraceStore } from './trace-store.js';
 
-const TRACE = /^\/api\/traces\/([0-9a-f]{32})(\/otlp)?$/;
+const TRACE = /^\/api\/traces\/([0-9a-f]{32})(?:\/(otlp|span|found))?$/;
 
 /** @internal */
 export class Api {
@@ -43,28 +45,41 @@ export class Api {
   }
 
   private answerTrace(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): boolean {
-    const [, traceId, otlp] = TRACE.exec(path) ?? [];
-    const trace = traceId === undefined ? undefined : this.store.trace(traceId);
+    const [, traceId = '', part] = TRACE.exec(path) ?? [];
+    const trace = this.store.trace(traceId);
     if (trace === undefined) return false;
-    if (otlp !== undefined) {
-      const spanId = query.get('span');
-      const span = trace.spans.get(spanId ?? '');
-      if (spanId !== null && span === undefined) return false;
-      response.setHeader('content-disposition', `attachment; filename="trace-${trace.traceId}.json"`);
-      send(request, response, json(writeOtlp(span === undefined ? trace.spans.values() : [span])));
-      return true;
-    }
-    if (this.last?.traceId !== trace.traceId || this.last.revision !== trace.revision) {
-      this.last = { traceId: trace.traceId, revision: trace.revision, body: Buffer.from(traceRows(trace)) };
-    }
-    send(request, response, this.last.body);
+    if (part === 'otlp') {
+      response.setHeader('content-disposition', `attachment; filename="trace-${traceId}.json"`);
+      send(request, response, json(writeOtlp(trace.spans.values())));
+    } else if (part === 'span') {
+      const span = trace.spans.get(query.get('id') ?? '');
+      if (span === undefined) return false;
+      send(request, response, json(spanDetails(span)));
+    } else if (part === 'found') send(request, response, json(foundIn(trace, query.get('q') ?? '')));
+    else send(request, response, this.drawn(trace));
     return true;
+  }
+
+  private drawn(trace: StoredTrace): Buffer {
+    const { traceId, revision } = trace;
+    if (this.last?.traceId !== traceId || this.last.revision !== revision) {
+      this.last = { traceId, revision, body: json(drawnTrace(trace)) };
+    }
+    return this.last.body;
   }
 
   private status(): ViewerStatus {
     const { traceCount, spanCount, storedBytes, maxBytes } = this.store;
     return { viewer: 'nestjs-tracing', version: VERSION, pid: process.pid, traceCount, spanCount, storedBytes, maxBytes };
   }
+}
+
+function foundIn({ spans }: StoredTrace, line: string): FoundSpans {
+  const filter = parseFilter(line);
+  if (filter.terms.length === 0) return null;
+  const found: string[] = [];
+  for (const span of spans.values()) if (matchesSpan(filter, span)) found.push(span.spanId);
+  return found;
 }
 
 function json(value: unknown): Buffer {

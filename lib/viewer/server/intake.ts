@@ -1,7 +1,9 @@
-/** Takes in spans over HTTP: OTLP as protobuf and JSON, Zipkin v2 as JSON, and answers each sender in its own language. */
+/** Takes in spans over HTTP: OTLP as protobuf and JSON, Zipkin v2 as JSON, files; answers each sender in its own language. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Attributes } from '@opentelemetry/api';
 import { readOtlp } from '../model/otlp-json.js';
+import type { OpenedFile } from '../model/wire.js';
+import { maxFileBytes, readOtlpFile } from './otlp-file.js';
 import { decodeOtlp, encodeAnswer, encodeStatus } from './otlp-protobuf.js';
 import { BodyReader, parseJson, Refusal } from './request-body.js';
 import type { TraceStore } from './trace-store.js';
@@ -20,6 +22,7 @@ type Intake = (request: IncomingMessage, response: ServerResponse) => Promise<vo
 /** What takes in spans, by path. @internal */
 export function intakes(store: TraceStore, maxBodyBytes = MAX_BODY_BYTES): ReadonlyMap<string, Intake> {
   const bodies = new BodyReader(maxBodyBytes);
+  const files = new BodyReader(maxFileBytes(store.maxBytes), 'This file');
   const shared = (resource: Attributes) => store.sharedResource(resource);
   const answering =
     (act: Intake): Intake =>
@@ -58,6 +61,17 @@ export function intakes(store: TraceStore, maxBodyBytes = MAX_BODY_BYTES): Reado
         if (typeOf(request) !== JSON_TYPE) throw new Refusal(415, `Zipkin spans are taken as ${JSON_TYPE}`);
         store.add(readZipkin(parseJson(await bodies.read(request)), shared).spans);
         send(response, 202, JSON_TYPE, '');
+      }),
+    ],
+    [
+      // Whatever it says of its type: that comes from the file's name.
+      '/api/files',
+      answering(async (request, response) => {
+        const spans = readOtlpFile(await files.read(request), shared);
+        store.add(spans);
+        const traceIds = new Set(spans.map(({ traceId }) => traceId));
+        const traces = Array.from(traceIds, traceId => store.trace(traceId)?.summary()).filter(trace => trace !== undefined);
+        send(response, 200, JSON_TYPE, JSON.stringify({ traces } satisfies OpenedFile));
       }),
     ],
   ]);

@@ -18,6 +18,11 @@ export function isPagePath(path: string): boolean {
   return path === '/' || /^\/trace\/[^/]/.test(path);
 }
 
+/** The trace that a page path is about. @internal */
+export function shownTrace(path: string): string | undefined {
+  return /^\/trace\/([0-9a-f]{32})\/?$/.exec(path)?.[1];
+}
+
 let page: Promise<Page> | undefined;
 
 /** Loaded when it is first asked for: an application that nobody looks at need not hold it. @internal */

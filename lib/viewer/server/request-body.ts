@@ -21,18 +21,23 @@ export class Refusal extends Error {
 export const MAX_PARTS = 1_000_000;
 
 /** @internal */
-export function tooManyParts(): Refusal {
-  return new Refusal(413, `the body is made of more than ${MAX_PARTS} parts`);
+export function tooManyParts(most = MAX_PARTS, what = 'the body'): Refusal {
+  return new Refusal(413, `${what} is made of more than ${most} parts`);
 }
 
 /** The JSON in `body`; throws a {@link Refusal} where it has too many parts, and as `JSON.parse` does. @internal */
 export function parseJson(body: Buffer): unknown {
-  // Each opens with one byte and closes with another.
-  for (let at = body.length > 2 * MAX_PARTS ? 0 : Infinity, parts = 0; at < body.length; at++) {
-    const byte = body[at];
-    if ((byte === OBJECT || byte === LIST) && ++parts > MAX_PARTS) throw tooManyParts();
-  }
+  refuseManyParts(body, MAX_PARTS);
   return JSON.parse(body.toString());
+}
+
+/** Throws a {@link Refusal} where the JSON in `body`, called `what`, is made of more than `most` objects and lists. @internal */
+export function refuseManyParts(body: Buffer, most: number, what?: string): void {
+  // Each opens with one byte and closes with another.
+  for (let at = body.length > 2 * most ? 0 : Infinity, parts = 0; at < body.length; at++) {
+    const byte = body[at];
+    if ((byte === OBJECT || byte === LIST) && ++parts > most) throw tooManyParts(most, what);
+  }
 }
 
 const OBJECT = 0x7b;
@@ -52,7 +57,11 @@ export class BodyReader {
   /** Bytes of bodies that are being read or inflated. */
   private held = 0;
 
-  constructor(private readonly maxBytes: number) {}
+  constructor(
+    private readonly maxBytes: number,
+    /** What is read, for who is refused. */
+    private readonly what = 'the body',
+  ) {}
 
   /** The inflated body; throws a {@link Refusal}. */
   async read(request: IncomingMessage): Promise<Buffer> {
@@ -89,6 +98,6 @@ export class BodyReader {
   }
 
   private tooLarge(): Refusal {
-    return new Refusal(413, `the body is longer than ${this.maxBytes} bytes`);
+    return new Refusal(413, `${this.what} is longer than ${this.maxBytes} bytes`);
   }
 }

@@ -7,7 +7,7 @@ import { suppressed } from '../../local/work.js';
 import { Api } from './api.js';
 import { intakes } from './intake.js';
 import { LiveUpdates } from './live-updates.js';
-import { isPagePath, loadPage, NOTHING_RUNS } from './page.js';
+import { isPagePath, loadPage, NOTHING_RUNS, shownTrace } from './page.js';
 import { isForThisMachine, isFromAnotherSite } from './request-guard.js';
 import type { TraceStore } from './trace-store.js';
 
@@ -100,7 +100,7 @@ export class ViewerServer {
     }
     const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
     // A link to a trace may stand on any page; what may be asked and sent from there is nothing.
-    if (isPagePath(path) && (request.method === 'GET' || request.method === 'HEAD')) return this.sendPage(request, response);
+    if (isPagePath(path) && (request.method === 'GET' || request.method === 'HEAD')) return this.sendPage(request, response, path);
     if (isFromAnotherSite(request.headers)) {
       refuse(response, 403, 'Other sites have no business here.');
       return true;
@@ -111,10 +111,11 @@ export class ViewerServer {
     return true;
   }
 
-  private async sendPage(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+  private async sendPage(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
     const { html, gzipped, policy } = await loadPage();
     const isCompressed = /\bgzip\b/.test(request.headers['accept-encoding']?.toString() ?? '');
     const body = isCompressed ? gzipped : html;
+    const trace = this.store.trace(shownTrace(path) ?? '');
     response.writeHead(200, {
       'content-type': 'text/html; charset=utf-8',
       'content-length': body.length,
@@ -122,6 +123,8 @@ export class ViewerServer {
       'cross-origin-opener-policy': 'same-origin',
       'cache-control': 'no-store',
       vary: 'accept-encoding',
+      // The page will ask for it as soon as its script runs; so it is there by then.
+      ...(trace && { link: `</api/traces/${trace.traceId}>; rel=preload; as=fetch; crossorigin` }),
       ...(isCompressed && { 'content-encoding': 'gzip' }),
     });
     response.end(request.method === 'HEAD' ? undefined : body);

@@ -1,8 +1,6 @@
 /** Traces that nobody would think of, for properties that hold of all of them. */
 import fc from 'fast-check';
 import type { SpanColumns } from '../../../lib/viewer/model/span-columns.js';
-import { columnsOfWire } from '../../../lib/viewer/model/span-columns.js';
-import type { WireSpan } from '../../../lib/viewer/model/wire.js';
 
 interface Sketch {
   readonly id: number;
@@ -18,10 +16,23 @@ interface Sketch {
 const TEXTS = ['a', 'b', 'c', 'orders', 'users'];
 
 export function columns(sketches: readonly Sketch[]): SpanColumns {
-  const spans = sketches.map(({ id, parent, name, service, kind, status, from, lasts }): WireSpan => {
-    return [`s${id}`, parent < 0 ? '' : `s${parent}`, name, 3 + service, kind, status, from, lasts, '', -1];
-  });
-  return columnsOfWire({ traceId: 'a', revision: 1, droppedSpans: 0, startNs: '1000', texts: TEXTS, spans });
+  return {
+    traceId: 'a',
+    startNs: 1000n,
+    count: sketches.length,
+    texts: TEXTS,
+    spanId: sketches.map(({ id }) => `s${id}`),
+    parentId: sketches.map(({ parent }) => (parent < 0 ? '' : `s${parent}`)),
+    name: Int32Array.from(sketches, ({ name }) => name),
+    service: Int32Array.from(sketches, ({ service }) => 3 + service),
+    peer: Int32Array.from(sketches, () => -1),
+    kind: Uint8Array.from(sketches, ({ kind }) => kind),
+    status: Uint8Array.from(sketches, ({ status }) => status),
+    offsetNs: Float64Array.from(sketches, ({ from }) => from),
+    durationNs: Float64Array.from(sketches, ({ lasts }) => lasts),
+    answer: sketches.map(() => ''),
+    events: sketches.map(() => undefined),
+  };
 }
 
 const shape = { name: fc.nat(2), service: fc.nat(1), kind: fc.nat(4), status: fc.nat(2), from: fc.nat(50), lasts: fc.nat(60) };

@@ -11,9 +11,7 @@ function stretches(forest: SpanForest) {
   const path = criticalPath(forest);
   const list: { span: number; from: number; to: number }[] = [];
   for (let span = 0; span < forest.count; span += 1) {
-    for (let place = at(path.first, span); place < at(path.first, span + 1); place += 1) {
-      list.push({ span, from: at(path.fromNs, place), to: at(path.toNs, place) });
-    }
+    for (const [from, to] of path[span] ?? []) list.push({ span, from, to });
   }
   return list;
 }
@@ -34,7 +32,8 @@ describe('The spans of a trace', () => {
           const parent = at(forest.parent, span);
           expect(parent).toBeLessThan(span);
           if (parent >= 0) {
-            expect(forest.parentId[span]).toBe(forest.spanId[parent]);
+            const id = forest.spanId[span] ?? '';
+            expect(given.parentId[given.spanId.indexOf(id)]).toBe(forest.spanId[parent]);
             expect(at(forest.end, span)).toBeLessThanOrEqual(at(forest.end, parent));
             expect(at(forest.depth, span)).toBe(at(forest.depth, parent) + 1);
           }
@@ -50,13 +49,13 @@ describe('The spans of a trace', () => {
     fc.assert(
       fc.property(orderlyTrace, given => {
         const forest = growForest(given);
-        expect(forest.selfNs.reduce((sum, self) => sum + self, 0)).toBe(forest.durationNs[0]);
+        expect([...forest.selfNs].reduce((sum, self) => sum + self, 0)).toBe(forest.durationNs[0]);
       }),
     );
     fc.assert(
       fc.property(anyTrace, given => {
         const { selfNs, durationNs } = growForest(given);
-        selfNs.forEach((self, span) => {
+        [...selfNs].forEach((self, span) => {
           expect(self).toBeGreaterThanOrEqual(0);
           expect(self).toBeLessThanOrEqual(at(durationNs, span));
         });
@@ -112,7 +111,7 @@ describe('The spans of a trace', () => {
       ]),
     );
     const byId = (id: string) => forest.spanId.indexOf(id);
-    expect([...forest.shiftNs].map(Number)).toEqual(expect.arrayContaining([620, 620, 0, 0]));
+    expect(Object.values(forest.shiftNs)).toEqual([620, 620]);
     expect(at(forest.offsetNs, byId('s1'))).toBe(20);
     expect(at(forest.offsetNs, byId('s2'))).toBe(30);
     expect(at(forest.offsetNs, byId('s3'))).toBe(10);
@@ -122,7 +121,7 @@ describe('The spans of a trace', () => {
 
   it('stay where they are where a message is processed later than it was sent', () => {
     const forest = growForest(columns([span(0, -1, 0, 10, { kind: 3 }), span(1, 0, 500, 504, { kind: 4, service: 1 })]));
-    expect([...forest.shiftNs]).toEqual([0, 0]);
+    expect(forest.shiftNs).toEqual({});
   });
 
   it('has calls one after the other on its path, though clocks of milliseconds let them overlap a little', () => {

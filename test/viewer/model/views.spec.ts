@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { callPaths } from '../../../lib/viewer/model/call-paths.js';
 import { growForest } from '../../../lib/viewer/model/span-forest.js';
 import { groupSpans, summarizeServices } from '../../../lib/viewer/model/span-statistics.js';
-import { findFolds, type RowChoice, visibleRows } from '../../../lib/viewer/model/visible-rows.js';
+import { byMember, findFolds, type RowChoice, visibleRows } from '../../../lib/viewer/model/visible-rows.js';
 import { anyTrace, columns } from './generated-columns.js';
 
 const everything: RowChoice = { folds: new Map(), collapsed: new Set(), matches: undefined };
@@ -24,7 +24,7 @@ describe('The rows of a waterfall', () => {
     fc.assert(
       fc.property(anyTrace, given => {
         const forest = growForest(given);
-        const rows = visibleRows(forest, { ...everything, folds: findFolds(forest) }).filter(row => !row.isMissing);
+        const rows = visibleRows(forest, { ...everything, folds: byMember(findFolds(forest)) }).filter(row => !row.isMissing);
         const shown = rows.flatMap(({ span, members }) => members ?? [span]);
         expect(new Set(shown).size).toBe(shown.length);
         for (const { span, members } of rows) expect(members === undefined || members.includes(span)).toBe(true);

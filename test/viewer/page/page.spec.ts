@@ -62,6 +62,12 @@ suite('The viewer’s page', () => {
   const until = async (condition: string) => {
     while (!(await page.evaluate(condition))) await page.waitForTimeout(20);
   };
+  const drop = (content: string) =>
+    page.evaluate(`{
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([${JSON.stringify(content)}], 'traces.jsonl'));
+      document.body.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer }));
+    }`);
   const panel = () => page.locator('aside.panel');
   const now = 1_790_000_000_000;
 
@@ -258,22 +264,35 @@ suite('The viewer’s page', () => {
     expect(items.replace(/\s+/g, ' ')).toMatch(/×4 8.00 ms ×14 33.0 ms \+25.0 ms/);
   });
 
-  it('opens a file that is dropped on it, without asking the server, and gives it back', async () => {
+  it('opens a file that is dropped on it, marks what was in it, and gives it back', async () => {
     await open('/');
     const lines = [writeOtlp(plain(5, now, 'GET /from-file')), writeOtlp(checkout(6, now))]
       .map(request => JSON.stringify(request))
       .join('\n');
-    await page.evaluate(`{
-      const dataTransfer = new DataTransfer();
-      dataTransfer.items.add(new File([${JSON.stringify(lines)}], 'traces.jsonl'));
-      document.body.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer }));
-    }`);
-    await page.waitForSelector('text=GET /from-file');
+    await drop(lines);
+    await page.waitForSelector('.trace-row:has-text("GET /from-file"):has-text("file")');
     await page.locator('text=POST /orders/:id/checkout').click();
+    await page.waitForSelector('.title:has-text("file")');
     await page.waitForSelector('.rows .span-row');
     const [download] = await Promise.all([page.waitForEvent('download'), press('d')]);
     expect(download.suggestedFilename()).toMatch(/^trace-0+6\.json$/);
     expect(JSON.parse(readFileSync(await download.path(), 'utf8'))).toEqual(writeOtlp(checkout(6, now)));
+  });
+
+  it('says so where a dropped file is of no use, and goes on', async () => {
+    viewer.add(plain(1, now));
+    await open('/');
+    for (const [content, said] of [
+      ['a cat', 'This file is not OTLP JSON.'],
+      ['{"resourceSpans":[]}', 'There are no spans in this file.'],
+    ]) {
+      await drop(content ?? '');
+      await page.waitForSelector(`.said.shown:text("${said}")`);
+    }
+    expect(await page.locator('.rows .trace-row').count()).toBe(1);
+    expect(page.url()).toBe(`${viewer.url}/`);
+    // The browser itself tells that the answer was a refusal.
+    complaints = complaints.filter(text => !text.includes('400 (Bad Request)'));
   });
 
   it('takes whatever spans are called for text', async () => {

@@ -49,33 +49,45 @@ describe("The viewer's API", () => {
     expect(ids(await list(`?q=${encodeURIComponent('>60ms -"a? b&c"')}`))).toEqual(['c']);
   });
 
-  it('draws a trace as rows in which each text stands once', async () => {
+  it('draws a trace as columns in the order of its tree, in which each text stands once', async () => {
     const { url, store } = await startViewer();
-    store.add(spansOf(request, failing, called));
-    const answer = await call(`${url}/api/traces/${traceId('a')}`);
-    const trace = answer.json();
+    store.add(spansOf(called, failing, request));
+    const trace = (await call(`${url}/api/traces/${traceId('a')}`)).json();
     const text = (index: number) => (index < 0 ? '' : trace.texts[index]);
     expect(trace).toMatchObject({ traceId: traceId('a'), startNs: '1790000000000000000', droppedSpans: 0, revision: expect.any(Number) });
     expect(new Set(trace.texts).size).toBe(trace.texts.length);
     expect(
-      trace.spans.map((row: unknown[]) => [
-        row[0],
-        row[1],
-        text(row[2] as number),
-        text(row[3] as number),
-        ...row.slice(4, 9),
-        text(row[9] as number),
-        ...row.slice(10),
+      trace.spanId.map((spanId: string, index: number) => [
+        spanId,
+        ...['name', 'service', 'peer'].map(column => text(trace[column][index])),
+        ...['parent', 'kind', 'status', 'offsetNs', 'durationNs', 'answer'].map(column => trace[column][index]),
       ]),
     ).toEqual([
-      [id('1'), '', 'GET /', 'orders', 0, 0, 0, 50e6, '200', ''],
-      [id('2'), id('1'), 'GET', 'orders', 2, 2, 10e6, 30e6, '', 'stock:80', [11e6, -12e6 - 1]],
-      [id('3'), id('2'), 'GET /stock', 'stock', 0, 0, 15e6, 20e6, '', ''],
+      [id('1'), 'GET /', 'orders', '', -1, 0, 0, 0, 50e6, '200'],
+      [id('2'), 'GET', 'orders', 'stock:80', 0, 2, 2, 10e6, 30e6, ''],
+      [id('3'), 'GET /stock', 'stock', '', 1, 0, 0, 15e6, 20e6, ''],
     ]);
-    store.add(spansOf({ id: '4', parent: '1', from: -1000 }));
+    expect(trace).toMatchObject({
+      events: { 1: [11e6, -12e6 - 1] },
+      missingParent: {},
+      shiftNs: {},
+      path: {
+        0: [
+          [0, 10e6],
+          [40e6, 50e6],
+        ],
+        2: [[15e6, 35e6]],
+      },
+      folds: [],
+      services: [
+        { service: 'orders', spanCount: 2, errorCount: 1, selfNs: 30e6 },
+        { service: 'stock', spanCount: 1, errorCount: 0, selfNs: 20e6 },
+      ],
+    });
+    store.add(spansOf({ id: '4', parent: '9', from: -1000 }));
     const later = (await call(`${url}/api/traces/${traceId('a')}`)).json();
-    expect(later.spans).toHaveLength(4);
-    expect(later.startNs).toBe('1789999999000000000');
+    expect(later.spanId).toHaveLength(4);
+    expect(later).toMatchObject({ startNs: '1789999999000000000', missingParent: { 0: id('9') } });
     expect(later.revision).toBeGreaterThan(trace.revision);
   });
 
@@ -85,8 +97,9 @@ describe("The viewer's API", () => {
     const events = [{ name: 'x', time }, ...failing.events];
     const whole = finishedSpan({ ...failing, events });
     store.add([toTraceSpan(whole), toTraceSpan({ ...finishedSpan({ id: '9', from: 10 }), endTime: [Infinity, 0.5] })]);
-    const { spans } = (await call(`${url}/api/traces/${traceId('a')}`)).json();
-    expect(spans.map((row: unknown[]) => row[10])).toEqual([[0, 1e6, -2e6 - 1], undefined]);
+    const drawn = (await call(`${url}/api/traces/${traceId('a')}`)).json();
+    expect(drawn.spanId).toEqual([id('2'), id('9')]);
+    expect(drawn.events).toEqual({ 0: [0, 1e6, -2e6 - 1] });
     expect((await call(`${url}/api/traces/${traceId('a')}/otlp`)).status).toBe(200);
     expect(toTraceSpan({ ...whole, startTime: time }).startNs).toBe(toTraceSpan(whole).endNs);
   });
@@ -102,12 +115,47 @@ describe("The viewer's API", () => {
     expect(headers['content-disposition']).toContain(`trace-${traceId('a')}.json`);
   });
 
-  it('hands out one span of a trace, which is all that a panel asks for', async () => {
+  it('hands out one span of a trace with everything that a panel shows of it', async () => {
+    const { url, store } = await startViewer();
+    store.add(spansOf(request, failing, called, { id: '4', error: 'refused', attributes: { 'error.type': 'Refusal' } }));
+    const ask = (spanId: string) => call(`${url}/api/traces/${traceId('a')}/span?id=${id(spanId)}`);
+    const details = (await ask('2')).json();
+    expect(details).toMatchObject({
+      traceId: traceId('a'),
+      spanId: id('2'),
+      parentSpanId: id('1'),
+      startNs: '1790000000010000000',
+      attributes: failing.attributes,
+      exceptions: [{ type: 'E' }],
+      events: [
+        { name: 'wait', offsetNs: 1e6, attributes: {} },
+        { name: 'exception', offsetNs: 2e6, attributes: {} },
+      ],
+      links: [],
+      resource: { 'service.name': 'orders' },
+    });
+    expect(readOtlp(details.otlp).spans).toEqual([expect.objectContaining({ spanId: id('2'), name: 'GET' })]);
+    expect((await ask('1')).json().exceptions).toEqual([]);
+    expect((await ask('4')).json().exceptions).toEqual([{ type: 'Refusal', message: 'refused' }]);
+    for (const nobody of ['9', '', '__proto__']) expect((await ask(nobody)).status).toBe(404);
+    expect((await call(`${url}/api/traces/${traceId('b')}/span?id=${id('2')}`)).status).toBe(404);
+  });
+
+  it('does not say twice that a call was answered with a failure', async () => {
+    const { url, store } = await startViewer();
+    store.add(spansOf({ id: '1', error: '', attributes: { 'http.response.status_code': 502, 'error.type': '502' } }));
+    expect((await call(`${url}/api/traces/${traceId('a')}/span?id=${id('1')}`)).json().exceptions).toEqual([]);
+  });
+
+  it('finds the spans of a trace that match, and none where nothing is asked', async () => {
     const { url, store } = await startViewer();
     store.add(spansOf(request, failing, called));
-    const { text } = await call(`${url}/api/traces/${traceId('a')}/otlp?span=${id('2')}`);
-    expect(readOtlp(JSON.parse(text)).spans.map(({ spanId }) => spanId)).toEqual([id('2')]);
-    expect((await call(`${url}/api/traces/${traceId('a')}/otlp?span=${id('9')}`)).status).toBe(404);
+    const find = (q: string) => call(`${url}/api/traces/${traceId('a')}/found?q=${encodeURIComponent(q)}`).then(one => one.json());
+    expect(await find('service:stock')).toEqual([id('3')]);
+    expect(await find('GET -error')).toEqual([id('1'), id('3')]);
+    expect(await find('server.port=80')).toEqual([id('2')]);
+    expect(await find('nowhere')).toEqual([]);
+    for (const nothing of ['', '  ', 'service:']) expect(await find(nothing)).toBeNull();
   });
 
   it('knows who calls whom', async () => {

@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib';
 import { builtPage } from '../../../lib/viewer/page/built-page.js';
 import { call, otlp, otlpSpan, post, spansOf, startViewer } from './viewers.js';
 
-const PATHS = ['/', '/trace/abc', '/api/status', '/api/traces', '/api/live', '/v1/traces', '/nowhere'];
+const PATHS = ['/', '/trace/abc', '/api/status', '/api/traces', '/api/live', '/api/files', '/v1/traces', '/nowhere'];
 
 describe('The viewer', () => {
   it('answers to the names that only this machine gives it, so that no DNS can lead a web site here', async () => {
@@ -59,7 +59,7 @@ describe('The viewer', () => {
     for (const headers of foreign) {
       for (const path of ['/api/status', '/api/traces', '/api/live']) expect((await call(url + path, { headers })).status).toBe(403);
       expect((await call(`${url}/api/traces`, { method: 'DELETE', headers })).status).toBe(403);
-      for (const path of ['/v1/traces', '/api/v2/spans', '/v1/metrics'])
+      for (const path of ['/v1/traces', '/api/v2/spans', '/v1/metrics', '/api/files'])
         expect((await post(url + path, '{}', 'application/json', headers)).status).toBe(403);
       expect((await call(`${url}/trace/abc`, { headers })).status).toBe(200);
     }
@@ -113,6 +113,18 @@ describe('The viewer', () => {
       'referrer-policy': 'no-referrer',
       'cache-control': 'no-store',
     });
+  });
+
+  it('lets the browser ask for the trace of a page before the page does, where there is one', async () => {
+    const { url, store } = await startViewer();
+    const [span] = spansOf({ id: '1' });
+    store.add([span!]);
+    const linkOf = async (path: string) => (await call(url + path)).headers.link;
+    const { traceId } = span!;
+    for (const path of [`/trace/${traceId}`, `/trace/${traceId}?span=1`, `/trace/${traceId}/`])
+      expect(await linkOf(path)).toBe(`</api/traces/${traceId}>; rel=preload; as=fetch; crossorigin`);
+    for (const path of ['/', '/trace/abc', `/trace/${'b'.repeat(32)}`, `/trace/${traceId}>;x`, `/trace/${traceId}%0d%0ax`])
+      expect([path, await linkOf(path)]).toEqual([path, undefined]);
   });
 
   it('serves the page compressed where that is accepted, for every path that shows something', async () => {

@@ -1,0 +1,50 @@
+/** A field for a query in the language of the filter; what is typed is written into the address in a moment after the last key. */
+import type { ComponentChildren, JSX } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { MAX_FILTER_LENGTH } from '../model/filter.js';
+import { amend } from './place.js';
+
+export interface QueryFieldProps {
+  readonly field: { current: HTMLInputElement | null };
+  /** What of the address it shows. */
+  readonly part: 'q' | 'find';
+  readonly value: string;
+  readonly label: string;
+  readonly placeholder: string;
+  /** What stands by it. */
+  readonly children: (text: string, setText: (text: string) => void) => ComponentChildren;
+}
+
+const PAUSE_MS = 150;
+
+export function QueryField({ field, part, value, label, placeholder, children }: QueryFieldProps): JSX.Element {
+  const [text, setText] = useState(value);
+  const write = () => amend({ [part]: text });
+  useEffect(() => setText(value), [value]);
+  useEffect(() => {
+    if (text === value) return;
+    const timer = setTimeout(write, PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return (
+    <div class="field">
+      <input
+        ref={field}
+        type="search"
+        aria-label={label}
+        placeholder={placeholder}
+        spellcheck={false}
+        autocomplete="off"
+        maxLength={MAX_FILTER_LENGTH}
+        value={text}
+        onInput={event => setText(event.currentTarget.value)}
+        onKeyDown={event => {
+          if (event.key !== 'Enter') return;
+          write();
+          event.currentTarget.blur();
+        }}
+      />
+      {children(text, setText)}
+    </div>
+  );
+}
