@@ -1,6 +1,8 @@
 /** Messages over NATS: headers go into those of the message, which are the user's own object where he gave one. */
 import { serverAddressOf } from '../conventions/rpc.js';
 import { replaceMethod } from '../local/replace-method.js';
+import { reportTrouble } from '../local/trouble.js';
+import { messages } from '../tracing.messages.js';
 import { type ClientProxy, type ClientTransport, hasMembers } from './client-transport.js';
 import { outgoingHeaders } from './departure.js';
 
@@ -25,19 +27,29 @@ function carryInHeaders(client: ClientProxy): () => void {
   return replaceMethod(client, 'mergeHeaders', mergeHeaders => {
     return function (given) {
       const merged = mergeHeaders.call(this, given);
+      try {
+        return withOurs(merged);
+      } catch (error) {
+        reportTrouble('outbound.message', messages.messageNotSentTraced(), error);
+        return merged;
+      }
+    };
+
+    function withOurs(merged: unknown): unknown {
       if (merged !== undefined && !isMsgHdrs(merged)) return merged;
-      const existing = [...(merged ?? [])];
-      const headers = outgoingHeaders(Object.fromEntries(existing.map(([name, values]) => [name, values[0] ?? ''])));
+      const existing = [...(merged ?? [])].map(([name, values]) => [name, [...values]] as const);
+      const headers = outgoingHeaders(Object.fromEntries(existing.map(([name, [value = '']]) => [name, value])));
       if (headers === undefined) return merged;
       // Whoever makes headers out of the client's options makes ours; a user's object may serve for many messages and stays as it is.
       const options = { ...client.options, headers };
-      const sent = mergeHeaders.call(Object.create(client, { options: { value: options } }), undefined) as MsgHdrs;
+      const sent = mergeHeaders.call(Object.create(client, { options: { value: options } }), undefined);
+      if (!isMsgHdrs(sent) || sent === merged) return merged;
       const ours = new Set(Object.keys(headers));
       for (const [name, values] of existing) {
         if (!ours.has(name.toLowerCase())) for (const value of values) sent.append(name, value);
       }
       return sent;
-    };
+    }
   });
 }
 

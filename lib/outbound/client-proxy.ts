@@ -9,7 +9,7 @@ import { type TracingApplication, withWork, workIn } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { ClientProxy, ClientTransport } from './client-transport.js';
 import { isClientProxy, transportOf } from './client-transports.js';
-import { type Departure, openDeparture } from './departure.js';
+import { type Departure, type DepartureSpan, openDeparture } from './departure.js';
 
 /** On the client, so that two copies of this library do not wrap twice. */
 const TRACED = Symbol.for('nestjs-tracing/client-proxy');
@@ -70,8 +70,20 @@ export function installOnClient(client: ClientProxy & { [TRACED]?: Installation 
 }
 
 function wrapClient(client: ClientProxy, transport: ClientTransport, home: Home): () => void {
-  const open = (pattern: unknown) => openDeparture(() => departureOf(client, transport, pattern), contextAt(home));
+  const underWay = new Set<DepartureSpan>();
+  const open = (pattern: unknown) => {
+    const running = openDeparture(() => departureOf(client, transport, pattern), contextAt(home));
+    if (running.span.isRecording()) {
+      underWay.add(running);
+      running.onEnd = () => underWay.delete(running);
+    }
+    return running;
+  };
   return undoAll([
+    // Not every version of every client tells those who wait that it is closed.
+    () => {
+      for (const running of [...underWay]) running.end();
+    },
     transport.carry(client),
     // The connection outlives the request that happens to need it first.
     replaceMethod(client, 'connect', connect => {

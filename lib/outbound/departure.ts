@@ -31,6 +31,16 @@ export interface Departure {
   attributes(): Attributes;
 }
 
+/** The span of one sending; it tells when it is over. */
+export class DepartureSpan extends RunningSpan {
+  onEnd: (() => void) | undefined;
+
+  override end(): void {
+    this.onEnd?.();
+    super.end();
+  }
+}
+
 /** Set where a message is to carry no headers. */
 const WITHHELD = createContextKey('nestjs-tracing/headers-withheld');
 
@@ -38,20 +48,20 @@ const WITHHELD = createContextKey('nestjs-tracing/headers-withheld');
  * Opens the span of what is about to leave, and says in which context to send it; where nothing is traced, a span that does not record and
  * the context as it is. Never throws.
  */
-export function openDeparture(describe: () => Departure, parent: Context = context.active()): RunningSpan {
+export function openDeparture(describe: () => Departure, parent: Context = context.active()): DepartureSpan {
   try {
     const application = applicationIn(parent);
-    if (application === undefined) return new RunningSpan(NO_SPAN, parent);
+    if (application === undefined) return new DepartureSpan(NO_SPAN, parent);
     const isTraced = application.isEnabled && !isSuppressed(parent) && relayIn(parent) === undefined;
-    if (!isTraced && application.outbound.ignoreMessages.length === 0) return new RunningSpan(NO_SPAN, parent);
+    if (!isTraced && application.outbound.ignoreMessages.length === 0) return new DepartureSpan(NO_SPAN, parent);
     const departure = describe();
-    if (isIgnored(application, departure.message)) return new RunningSpan(NO_SPAN, parent.setValue(WITHHELD, true));
-    if (!isTraced) return new RunningSpan(NO_SPAN, parent);
+    if (isIgnored(application, departure.message)) return new DepartureSpan(NO_SPAN, parent.setValue(WITHHELD, true));
+    if (!isTraced) return new DepartureSpan(NO_SPAN, parent);
     const span = application.unsampledSpan(parent) ?? start(application, departure, parent);
-    return new RunningSpan(span, trace.setSpan(parent, span));
+    return new DepartureSpan(span, trace.setSpan(parent, span));
   } catch (error) {
     reportTrouble('outbound.message', messages.messageNotSentTraced(), error);
-    return new RunningSpan(NO_SPAN, parent);
+    return new DepartureSpan(NO_SPAN, parent);
   }
 }
 

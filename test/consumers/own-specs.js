@@ -9,10 +9,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { install, installNodes, NODE_MAJORS, openWorkbench, root, run, table } from './workbench.js';
 
+/** What Nest 11 talks to brokers with. */
+const LIBRARIES_OF_11 = { amqplib: '0.10.9', 'amqp-connection-manager': '4.1.15', ioredis: '5.11.1', nats: '2.29.3' };
+
 /** What differs from package.json; packages that are not named here take the major of Nest itself. */
 const NESTS = new Map([
-  ['11.1.4', { nest: '11.1.4', '@nestjs/axios': '4.0.0' }],
-  ['11', { nest: '11', '@nestjs/axios': '4.0.1' }],
+  ['11.1.4', { nest: '11.1.4', '@nestjs/axios': '4.0.0', ...LIBRARIES_OF_11 }],
+  ['11', { nest: '11', '@nestjs/axios': '4.0.1', ...LIBRARIES_OF_11 }],
   ['12', undefined],
 ]);
 
@@ -42,7 +45,7 @@ async function copyWithNest(nest) {
   const folder = join(workbench, `specs-nest${nest}`);
   console.log(`installing Nest ${version}`);
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const development = Object.entries(manifest.devDependencies).map(([dependency, own]) => {
+  const development = Object.entries({ ...others, ...manifest.devDependencies }).map(([dependency, own]) => {
     return [dependency, others[dependency] ?? (dependency.startsWith('@nestjs/') ? version : own)];
   });
   for (const part of [

@@ -108,6 +108,16 @@ describe.each(transports)('trouble on the way of a message over $name', transpor
     expect(services.recorder.parentOf(services.recorder.find(isHandling)!)).toBe(services.recorder.find(isSending));
   });
 
+  it('leaves no span open where a caller waits until the application ends', async () => {
+    const { client } = services.caller;
+    const asked = lastValueFrom(client.send('never', {})).catch(() => undefined);
+    await service.standing(1);
+    await services.close();
+    expect(services.open.size).toBe(0);
+    expect(services.recorder.find(isSending)).toBeDefined();
+    void asked;
+  });
+
   it('mixes up nothing among a thousand calls and events that are under way at once, some of which fail', async () => {
     const sent = Array.from({ length: 1000 }, (_, i) => ({ i, ms: (i * 7) % 23, fails: i % 10 === 9, text: `message ${i}` }));
     const answers = await Promise.allSettled(
