@@ -75,6 +75,8 @@ export class Arrivals {
   private enter(arrival: Arrival, isUntraced: boolean): Context | undefined {
     const { application } = this;
     const { message } = arrival;
+    const foreign = foreignSpan(arrival);
+    if (foreign !== undefined) return this.enterForeign(foreign, arrival, isUntraced);
     const incoming = incomingContext(application, message);
     const caller = trusted(application, message, incoming);
     if (!application.isEnabled) {
@@ -88,6 +90,15 @@ export class Arrivals {
     const span = application.unsampledSpan(parent) ?? this.start(arrival, parent, isLinked ? linksTo(incoming) : undefined);
     const arrived = new Arrived(application, span, caller, arrival, this.open);
     return withWork(trace.setSpan(parent, span), arrived);
+  }
+
+  /** Another instrumentation has opened the span: it is completed here, and ended by who opened it. */
+  private enterForeign(span: Span, arrival: Arrival, isUntraced: boolean): Context {
+    const { application } = this;
+    const active = context.active();
+    if (!application.isEnabled || isUntraced || this.isIgnored(arrival.message)) return withWork(active, { application, relay: active });
+    span.setAttributes(arrival.attributes());
+    return withWork(active, new Arrived(application, span, active, arrival, this.open, true));
   }
 
   private start(arrival: Arrival, parent: Context, links: Link[] | undefined): Span {
@@ -108,6 +119,7 @@ class Arrived extends ServedWork {
     private readonly caller: Context,
     private readonly arrival: Arrival,
     private readonly open: Set<Arrived>,
+    readonly isForeign = false,
   ) {
     super();
     if (span.isRecording()) open.add(this);
@@ -152,12 +164,18 @@ class Arrived extends ServedWork {
 }
 
 class ArrivalSpan extends RunningSpan {
+  private isLeft = false;
+
   constructor(
     span: Span,
     ctx: Context,
     private readonly arrived: Arrived,
   ) {
     super(span, ctx);
+  }
+
+  override get hasEnded(): boolean {
+    return this.isLeft || super.hasEnded;
   }
 
   override fail(thrown: unknown): void {
@@ -172,8 +190,16 @@ class ArrivalSpan extends RunningSpan {
 
   override end(): void {
     this.arrived.left();
-    if (this.arrived.relay === undefined) super.end();
+    this.isLeft = true;
+    if (this.arrived.relay === undefined && !this.arrived.isForeign) super.end();
   }
+}
+
+/** The span that another instrumentation has opened for the message, and in which it calls. */
+function foreignSpan({ kind }: Arrival): Span | undefined {
+  const ctx = context.active();
+  const span: (Span & { readonly kind?: unknown }) | undefined = workIn(ctx) === undefined ? trace.getSpan(ctx) : undefined;
+  return kind === SpanKind.CONSUMER && span?.kind === kind && span.isRecording() ? span : undefined;
 }
 
 function follow<T>(result: T, running: RunningSpan): T {
