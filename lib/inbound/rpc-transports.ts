@@ -3,6 +3,7 @@ import type { Attributes, Span } from '@opentelemetry/api';
 import { type ServerAddress, serverAddress } from '../conventions/rpc.js';
 import type { InboundRequest } from '../tracing.options.js';
 import { envelopeIn, watchEnvelopes } from './rpc-envelope.js';
+import { kafka } from './rpc-kafka.js';
 
 /** A server of @nestjs/microservices, as far as it matters here; the package need not be installed. */
 export interface RpcServer {
@@ -74,6 +75,7 @@ const custom: RpcTransport = {
 const transports = new Map<unknown, RpcTransport>([
   [0, tcp],
   [1, redis],
+  [6, kafka],
 ]);
 
 function metadataOf(ctx: unknown): InboundRequest['headers'] | undefined {

@@ -76,20 +76,22 @@ function wrapClient(client: ClientProxy, transport: ClientTransport): () => void
       };
     }),
     // Hot: sent at once, whoever subscribes.
-    replaceMethod(client, 'emit', emit => {
-      return function (...args) {
-        const running = openDeparture(() => describe(args[0]));
-        let sent: Observable<unknown>;
-        try {
-          sent = running.run(() => emit.apply(this, args)) as Observable<unknown>;
-        } catch (thrown) {
-          running.fail(thrown);
-          throw thrown;
-        }
-        sent.subscribe({ error: thrown => running.fail(thrown), complete: () => running.end() });
-        return inContextOfSubscriber(sent);
-      };
-    }),
+    ...(transport.hot ?? ['emit']).map(name =>
+      replaceMethod(client, name, emit => {
+        return function (...args) {
+          const running = openDeparture(() => describe(args[0]));
+          let sent: Observable<unknown>;
+          try {
+            sent = running.run(() => emit.apply(this, args)) as Observable<unknown>;
+          } catch (thrown) {
+            running.fail(thrown);
+            throw thrown;
+          }
+          sent.subscribe({ error: thrown => running.fail(thrown), complete: () => running.end() });
+          return inContextOfSubscriber(sent);
+        };
+      }),
+    ),
   ]);
 }
 
@@ -102,7 +104,10 @@ function departureOf(client: ClientProxy, transport: ClientTransport, pattern: u
     return { message, kind: SpanKind.CLIENT, name: destination, attributes };
   }
   const operation = { system, operation: transport.operation, type: 'send', destination } as const;
-  const attributes = () => messageAttributes({ ...operation, server: transport.serverOf(client) });
+  const attributes = () => ({
+    ...messageAttributes({ ...operation, server: transport.serverOf(client) }),
+    ...transport.attributes?.(client),
+  });
   return { message, kind: SpanKind.PRODUCER, name: messageSpanName(operation), attributes };
 }
 

@@ -1,7 +1,9 @@
 /** How the clients of Nest's transports are told apart, where they send to, and where headers go on what they send. */
+import type { Attributes } from '@opentelemetry/api';
 import type { Observable } from 'rxjs';
 import { type ServerAddress, serverAddress } from '../conventions/rpc.js';
 import { replaceMethod, undoAll } from '../local/replace-method.js';
+import { kafka } from './client-kafka.js';
 import { outgoingHeaders } from './departure.js';
 
 /** A client of @nestjs/microservices, as far as it matters here; the package need not be installed. */
@@ -21,6 +23,10 @@ export interface ClientTransport {
   serverOf(client: ClientProxy): ServerAddress | undefined;
   /** Where a message of that pattern goes. @default the pattern */
   destination?(client: ClientProxy, pattern: unknown): string;
+  /** Further attributes, asked only for a span that may record. */
+  attributes?(client: ClientProxy): Attributes;
+  /** Methods that send at once, whoever subscribes to what they return. @default emit */
+  readonly hot?: readonly string[];
   /** Puts the headers of the active context on whatever the client sends; returns what ends it. */
   carry(client: ClientProxy): () => void;
 }
@@ -75,6 +81,7 @@ const has = (client: object, ...names: string[]): boolean => names.every(name =>
 const transports: readonly (readonly [(client: ClientProxy) => boolean, ClientTransport])[] = [
   [client => has(client, 'socketClass', 'host', 'port'), tcp],
   [client => has(client, 'createRetryStrategy', 'subscriptionsCount'), redis],
+  [client => has(client, 'subscribeToResponseOf', 'emitBatch', 'commitOffsets'), kafka],
 ];
 
 interface Packet {
