@@ -33,10 +33,11 @@ export class Microservices {
     readonly recorder: TraceRecorder,
     readonly server: INestMicroservice,
     readonly context: INestApplicationContext,
+    readonly pair: Pair,
   ) {}
 
   static async start(transport: TestTransport, setup: Setup): Promise<Microservices> {
-    const prepared = await transport.prepare();
+    const prepared = await transport.prepare(patternsOf(setup.controllers));
     const pair = setup.adapt?.(prepared) ?? prepared;
     const recorder = new TraceRecorder();
     const tracing = (serviceName: string, isTraced: boolean) =>
@@ -54,7 +55,8 @@ export class Microservices {
     setup.configure?.(server);
     await server.listen();
     const application = await NestFactory.createApplicationContext(ClientModule, { logger: false });
-    return new Microservices(transport, recorder, server, application);
+    await pair.connect?.(application.get(Caller).client);
+    return new Microservices(transport, recorder, server, application, pair);
   }
 
   get caller(): Caller {
@@ -79,5 +81,16 @@ export class Microservices {
   async close(): Promise<void> {
     await this.context.close();
     await this.server.close();
+    await this.pair.release?.();
   }
+}
+
+/** The patterns that controllers listen to, as far as they are texts. */
+function patternsOf(controllers: readonly Type[]): string[] {
+  const patterns = controllers.flatMap(({ prototype }: { prototype: object }) =>
+    Object.values(Object.getOwnPropertyDescriptors(prototype)).flatMap(({ value }: PropertyDescriptor): unknown[] =>
+      typeof value === 'function' ? (Reflect.getMetadata('microservices:pattern', value) ?? []) : [],
+    ),
+  );
+  return [...new Set(patterns.filter(pattern => typeof pattern === 'string'))];
 }
