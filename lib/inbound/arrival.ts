@@ -8,6 +8,7 @@ import { codeAttributes } from '../conventions/code.js';
 import { recordFailure } from '../conventions/failure.js';
 import { followObservable } from '../local/follow-observable.js';
 import { anyRule } from '../local/ignore-rules.js';
+import { NO_SPAN } from '../local/run-in-span.js';
 import { RunningSpan } from '../local/running-span.js';
 import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { reportTrouble } from '../local/trouble.js';
@@ -53,8 +54,8 @@ export class Arrivals {
     }
     if (ctx === undefined) return handle();
     const work = workIn(ctx);
-    if (!(work instanceof Arrived)) return context.with(ctx, handle);
-    const running = work.run(ctx);
+    // What is not traced is so in all that its handler results in: interceptors run when that is subscribed to.
+    const running = work instanceof Arrived ? work.run(ctx) : new RunningSpan(NO_SPAN, ctx);
     let result: T;
     try {
       result = running.run(handle);
