@@ -96,18 +96,11 @@ function withHeaders(record: Sending): Sending {
     const existing = (message as Message).headers ?? {};
     const isBare = Object.keys(existing).length === 0;
     if (isBare && forBare === null) forBare = outgoingHeaders();
+    // A copy: the application may send its object again, where our headers would look like somebody else's.
     const headers = isBare ? forBare : outgoingHeaders(existing);
-    return headers == null ? message : copyOf(message, { ...existing, ...headers });
+    return headers == null ? message : { ...message, headers: { ...existing, ...headers } };
   });
   return { ...record, messages: stamped };
-}
-
-/** The application may send its object again, where our headers would look like somebody else's. */
-function copyOf(message: object, headers: object): object {
-  const prototype: unknown = Object.getPrototypeOf(message);
-  if (prototype === Object.prototype || prototype === null) return { ...message, headers };
-  // An instance of a class, which may rely on private state.
-  return new Proxy(message, { get: (target, key): unknown => (key === 'headers' ? headers : Reflect.get(target, key, target)) });
 }
 
 function attributesOf({ messages: sent }: Sending, isBatch: boolean): Attributes {

@@ -43,7 +43,7 @@ export class TestKafka {
   ): NonNullable<KafkaOptions['options']> {
     return {
       client: { ...connection(this.broker.port), clientId: 'orders' },
-      consumer: { groupId, retry: { initialRetryTime: 50, maxRetryTime: 1000, retries: 20 }, ...consumer },
+      consumer: { groupId, maxWaitTimeInMs: 200, retry: { initialRetryTime: 50, maxRetryTime: 1000, retries: 20 }, ...consumer },
       producer: { allowAutoTopicCreation: false, ...producer },
       // Else what is sent while a consumer joins would be passed over.
       subscribe: { fromBeginning: true },
