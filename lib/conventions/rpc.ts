@@ -32,6 +32,14 @@ export function serverAddressOf(given: unknown, defaultPort: number): ServerAddr
   }
 }
 
+/** The address in a list of `host:port`, where it has one entry only: which of several was talked to is not known. */
+export function soleServerAddress(list: unknown): ServerAddress | undefined {
+  const [entry, ...others] = Array.isArray(list) ? (list as unknown[]) : [];
+  if (typeof entry !== 'string' || others.length > 0) return undefined;
+  const [, host, port] = /^(?:\w+:\/\/)?(.*?)(?::(\d+))?$/.exec(entry) ?? [];
+  return serverAddress(host, port);
+}
+
 /** Attributes of a call, the same for client and server; `method` also is the name of the span. */
 export function rpcAttributes(system: string, method: string, server: ServerAddress | undefined): Attributes {
   const attributes: Attributes = { 'rpc.system.name': system, 'rpc.method': method };

@@ -56,7 +56,7 @@ export class Arrivals {
     }
     if (ctx === undefined) return handle();
     const work = workIn(ctx);
-    // What is not traced has no span to end, but a stream that it returns passes on the caller's context, too.
+    // What is not traced is so in all that its handler results in: interceptors run when that is subscribed to.
     const running = work instanceof Arrived ? work.run(ctx) : new RunningSpan(NO_SPAN, ctx);
     let result: T;
     try {
@@ -165,12 +165,18 @@ class Arrived extends ServedWork {
 }
 
 class ArrivalSpan extends RunningSpan {
+  private isLeft = false;
+
   constructor(
     span: Span,
     ctx: Context,
     private readonly arrived: Arrived,
   ) {
     super(span, ctx);
+  }
+
+  override get hasEnded(): boolean {
+    return this.isLeft || super.hasEnded;
   }
 
   override fail(thrown: unknown): void {
@@ -185,6 +191,7 @@ class ArrivalSpan extends RunningSpan {
 
   override end(): void {
     this.arrived.left();
+    this.isLeft = true;
     if (this.arrived.relay === undefined && !this.arrived.isForeign) super.end();
   }
 }

@@ -4,11 +4,12 @@ import { SLIM_ROOT } from '../local/slim-context.js';
 import { guarded } from '../local/trouble.js';
 import type { TracingApplication } from '../local/work.js';
 import { headerGetter } from '../propagation/header-getter.js';
-import type { InboundRequest } from '../tracing.options.js';
+import { messageHeaderGetter } from '../propagation/message-headers.js';
+import type { InboundMessage, InboundRequest } from '../tracing.options.js';
 
 /** What the headers say, whoever wrote them; `SLIM_ROOT` where they say nothing. */
-export function incomingContext({ propagator }: TracingApplication, { headers }: InboundRequest): Context {
-  return propagator.extract(SLIM_ROOT, headers, headerGetter);
+export function incomingContext({ propagator }: TracingApplication, request: InboundRequest | InboundMessage): Context {
+  return propagator.extract(SLIM_ROOT, request.headers, 'system' in request ? messageHeaderGetter : headerGetter);
 }
 
 /** `incoming` where its sender is trusted, else nothing. */

@@ -3,6 +3,7 @@ import { serverAddress } from '../conventions/rpc.js';
 import type { InboundRequest } from '../tracing.options.js';
 import { fromContext } from './rpc-context.js';
 import { envelopeIn, watchEnvelopes } from './rpc-envelope.js';
+import { kafka } from './rpc-kafka.js';
 import { mqtt } from './rpc-mqtt.js';
 import { nats } from './rpc-nats.js';
 import { rabbitmq } from './rpc-rabbitmq.js';
@@ -39,6 +40,7 @@ const transports = new Map<unknown, RpcTransport>([
   [2, nats],
   [3, mqtt],
   [5, rabbitmq],
+  [6, kafka],
 ]);
 
 function metadataOf(ctx: unknown): InboundRequest['headers'] | undefined {

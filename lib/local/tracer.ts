@@ -5,9 +5,9 @@ import {
   type BaggageEntry,
   type Context,
   context,
-  defaultTextMapGetter,
   defaultTextMapSetter,
   isSpanContextValid,
+  type Link,
   type Tracer as OpenTelemetryTracer,
   propagation,
   type Span,
@@ -19,6 +19,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { recordException } from '../conventions/failure.js';
+import { messageHeaderGetter } from '../propagation/message-headers.js';
 import { isUntraced, NO_SPAN, runInSpan } from './run-in-span.js';
 import { SLIM_ROOT } from './slim-context.js';
 import { relayIn, type TracingApplication, withWork, workIn } from './work.js';
@@ -114,9 +115,30 @@ export class Tracer implements OpenTelemetryTracer {
     return carrier;
   }
 
-  /** The context that a carrier's headers describe, to work in by {@link with}; a fresh one where they describe none. */
+  /**
+   * The context that a carrier's headers describe, to work in by {@link with}; a fresh one where they describe none. Without a `getter` a
+   * carrier is an object with headers by name, in any case; values may be bytes.
+   */
   extract<Carrier>(carrier: Carrier, getter?: TextMapGetter<Carrier>): Context {
-    return this.atHome(this.propagator.extract(SLIM_ROOT, carrier, getter ?? (defaultTextMapGetter as TextMapGetter<Carrier>)));
+    return this.atHome(this.propagator.extract(SLIM_ROOT, carrier, getter ?? messageHeaderGetter));
+  }
+
+  /**
+   * Links to those who sent a batch of messages, for the span that handles it; takes the headers of each message, as {@link extract} does.
+   * A sender is linked to once, a message without trace context not at all.
+   *
+   * @example
+   * const links = this.tracer.linksFrom(batch.messages.map(message => message.headers));
+   * await this.tracer.span('process orders', { kind: SpanKind.CONSUMER, root: true, links }, () => this.orders.saveAll(batch));
+   */
+  linksFrom<Carrier>(carriers: Iterable<Carrier>, getter?: TextMapGetter<Carrier>): Link[] {
+    if (this.application?.isEnabled !== true) return [];
+    const links = new Map<string, Link>();
+    for (const carrier of carriers) {
+      const sender = trace.getSpanContext(this.propagator.extract(SLIM_ROOT, carrier, getter ?? messageHeaderGetter));
+      if (sender !== undefined && isSpanContextValid(sender)) links.set(`${sender.traceId}-${sender.spanId}`, { context: sender });
+    }
+    return [...links.values()];
   }
 
   /** Calls `fn` with `ctx` active, for example one that {@link extract} returned. */

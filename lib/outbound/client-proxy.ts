@@ -99,20 +99,22 @@ function wrapClient(client: ClientProxy, transport: ClientTransport, home: Home)
       };
     }),
     // Hot: sent at once, whoever subscribes.
-    replaceMethod(client, 'emit', emit => {
-      return function (...args) {
-        const running = open(args[0]);
-        let sent: Observable<unknown>;
-        try {
-          sent = running.run(() => emit.apply(this, args)) as Observable<unknown>;
-        } catch (thrown) {
-          running.fail(thrown);
-          throw thrown;
-        }
-        sent.subscribe({ error: thrown => running.fail(thrown), complete: () => running.end() });
-        return inContextOfSubscriber(sent);
-      };
-    }),
+    ...(transport.hot ?? ['emit']).map(name =>
+      replaceMethod(client, name, emit => {
+        return function (...args) {
+          const running = open(args[0]);
+          let sent: Observable<unknown>;
+          try {
+            sent = running.run(() => emit.apply(this, args)) as Observable<unknown>;
+          } catch (thrown) {
+            running.fail(thrown);
+            throw thrown;
+          }
+          sent.subscribe({ error: thrown => running.fail(thrown), complete: () => running.end() });
+          return inContextOfSubscriber(sent);
+        };
+      }),
+    ),
   ]);
 }
 

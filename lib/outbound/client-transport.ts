@@ -22,6 +22,8 @@ export interface ClientTransport {
   destination?(client: ClientProxy, pattern: unknown): string | undefined;
   /** Further attributes, asked only for a span that may record. */
   readonly attributes?: (client: ClientProxy, pattern: unknown) => Attributes;
+  /** Methods that send at once, whoever subscribes to what they return. @default emit */
+  readonly hot?: readonly string[];
   /** Puts the headers of the active context on whatever the client sends; returns what ends it. */
   carry(client: ClientProxy): () => void;
 }

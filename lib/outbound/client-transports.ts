@@ -1,6 +1,7 @@
 /** How the clients of Nest's transports are told apart. */
 import { serverAddress } from '../conventions/rpc.js';
 import { carryInEnvelope } from './client-envelope.js';
+import { isKafka, kafka } from './client-kafka.js';
 import { isMqtt, mqtt } from './client-mqtt.js';
 import { isNats, nats } from './client-nats.js';
 import { isRabbitmq, rabbitmq } from './client-rabbitmq.js';
@@ -54,4 +55,5 @@ const transports: readonly (readonly [(client: ClientProxy) => boolean, ClientTr
   [isNats, nats],
   [isRabbitmq, rabbitmq],
   [isMqtt, mqtt],
+  [isKafka, kafka],
 ];

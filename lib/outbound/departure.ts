@@ -7,8 +7,8 @@ import {
   defaultTextMapSetter,
   isSpanContextValid,
   ROOT_CONTEXT,
+  type Span,
   type SpanKind,
-  type TextMapGetter,
   trace,
 } from '@opentelemetry/api';
 import { anyRule } from '../local/ignore-rules.js';
@@ -16,6 +16,7 @@ import { NO_SPAN } from '../local/run-in-span.js';
 import { RunningSpan } from '../local/running-span.js';
 import { reportTrouble } from '../local/trouble.js';
 import { applicationIn, isSuppressed, relayIn, type TracingApplication } from '../local/work.js';
+import { messageHeaderGetter } from '../propagation/message-headers.js';
 import { messages } from '../tracing.messages.js';
 import type { OutboundMessage } from '../tracing.options.js';
 import type { ResolvedOutboundOptions } from '../tracing.resolution.js';
@@ -44,6 +45,9 @@ export class DepartureSpan extends RunningSpan {
 /** Set where a message is to carry no headers. */
 const WITHHELD = createContextKey('nestjs-tracing/headers-withheld');
 
+/** The span of what is about to leave. */
+const DEPARTING = createContextKey('nestjs-tracing/departing');
+
 /**
  * Opens the span of what is about to leave, and says in which context to send it; where nothing is traced, a span that does not record and
  * the context as it is. Never throws.
@@ -58,11 +62,22 @@ export function openDeparture(describe: () => Departure, parent: Context = conte
     if (isIgnored(application, departure.message)) return new DepartureSpan(NO_SPAN, parent.setValue(WITHHELD, true));
     if (!isTraced) return new DepartureSpan(NO_SPAN, parent);
     const span = application.unsampledSpan(parent) ?? start(application, departure, parent);
-    return new DepartureSpan(span, trace.setSpan(parent, span));
+    return new DepartureSpan(span, trace.setSpan(parent, span).setValue(DEPARTING, span));
   } catch (error) {
     reportTrouble('outbound.message', messages.messageNotSentTraced(), error);
     return new DepartureSpan(NO_SPAN, parent);
   }
+}
+
+/** The span of what is about to leave, as long as no other span has been opened in it. */
+export function departingSpan(ctx: Context = context.active()): Span | undefined {
+  const span = trace.getSpan(ctx);
+  return span !== undefined && span === ctx.getValue(DEPARTING) ? span : undefined;
+}
+
+/** Whether what is about to leave has its span already, or is to have none: nobody else need open one. */
+export function isDecided(ctx: Context = context.active()): boolean {
+  return departingSpan(ctx) !== undefined || ctx.getValue(WITHHELD) === true;
 }
 
 /**
@@ -76,29 +91,21 @@ export function outgoingHeaders(existing?: object, ctx: Context = context.active
     const relay = relayIn(ctx);
     if (relay === undefined && (!application.isEnabled || isSuppressed(ctx))) return undefined;
     const { propagator } = application;
-    const others = existing === undefined ? undefined : trace.getSpanContext(propagator.extract(ROOT_CONTEXT, existing, inAnyCase));
+    const others =
+      existing === undefined ? undefined : trace.getSpanContext(propagator.extract(ROOT_CONTEXT, existing, messageHeaderGetter));
     if (others !== undefined && isSpanContextValid(others)) {
       trace.getSpan(ctx)?.addLink({ context: others });
       return undefined;
     }
     const headers: Record<string, string> = {};
     propagator.inject(relay ?? ctx, headers, defaultTextMapSetter);
-    if (existing !== undefined && inAnyCase.get(existing, BAGGAGE) !== undefined) Reflect.deleteProperty(headers, BAGGAGE);
+    if (existing !== undefined && messageHeaderGetter.get(existing, BAGGAGE) !== undefined) Reflect.deleteProperty(headers, BAGGAGE);
     return Object.keys(headers).length === 0 ? undefined : headers;
   } catch (error) {
     reportTrouble('propagators', messages.messageNotSentTraced(), error);
     return undefined;
   }
 }
-
-/** Users write the names of headers as they like. */
-const inAnyCase: TextMapGetter<object> = {
-  keys: headers => Object.keys(headers).map(name => name.toLowerCase()),
-  get(headers, wanted) {
-    const name = wanted in headers ? wanted : Object.keys(headers).find(key => key.toLowerCase() === wanted.toLowerCase());
-    return name === undefined ? undefined : (Reflect.get(headers, name) as string | undefined);
-  },
-};
 
 /** What a user wrote there stays. */
 const BAGGAGE = 'baggage';

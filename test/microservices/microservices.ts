@@ -35,10 +35,11 @@ export class Microservices {
     readonly context: INestApplicationContext,
     /** Spans that have started and not ended. */
     readonly open: ReadonlySet<object>,
+    readonly pair: Pair,
   ) {}
 
   static async start(transport: TestTransport, setup: Setup): Promise<Microservices> {
-    const prepared = await transport.prepare();
+    const prepared = await transport.prepare(patternsOf(setup.controllers));
     const pair = setup.adapt?.(prepared) ?? prepared;
     const recorder = new TraceRecorder();
     const open = new Set<object>();
@@ -64,7 +65,8 @@ export class Microservices {
     setup.configure?.(server);
     await server.listen();
     const application = await NestFactory.createApplicationContext(ClientModule, { logger: false });
-    return new Microservices(transport, recorder, server, application, open);
+    await pair.connect?.(application.get(Caller).client);
+    return new Microservices(transport, recorder, server, application, open, pair);
   }
 
   get caller(): Caller {
@@ -89,5 +91,16 @@ export class Microservices {
   async close(): Promise<void> {
     await this.context.close();
     await this.server.close();
+    await this.pair.release?.();
   }
+}
+
+/** The patterns that controllers listen to, as far as they are texts. */
+function patternsOf(controllers: readonly Type[]): string[] {
+  const patterns = controllers.flatMap(({ prototype }: { prototype: object }) =>
+    Object.values(Object.getOwnPropertyDescriptors(prototype)).flatMap(({ value }: PropertyDescriptor): unknown[] =>
+      typeof value === 'function' ? (Reflect.getMetadata('microservices:pattern', value) ?? []) : [],
+    ),
+  );
+  return [...new Set(patterns.filter(pattern => typeof pattern === 'string'))];
 }

@@ -1,11 +1,13 @@
 /** Nest's transports as the specs of this folder run over them: what a server and a client need to find each other. */
 import { createServer } from 'node:net';
-import { type ClientOptions, type MicroserviceOptions, Transport } from '@nestjs/microservices';
+import { type ClientOptions, type ClientProxy, type MicroserviceOptions, Transport } from '@nestjs/microservices';
 import { Broker, type BrokerKind } from '../brokers/broker.js';
+import { kafka as kafkaBroker } from '../brokers/kafka.js';
 import { mosquitto } from '../brokers/mosquitto.js';
 import { nats as natsServer } from '../brokers/nats.js';
 import { rabbitmq as rabbitmqServer } from '../brokers/rabbitmq.js';
 import { redis as redisServer } from '../brokers/redis.js';
+import { joinForAnswers, type ResponseSubscriber, TestKafka } from './kafka.js';
 
 export interface TestTransport {
   readonly name: string;
@@ -17,13 +19,17 @@ export interface TestTransport {
   readonly handling: string;
   /** What the messages go through; one for all pairs of a spec file. */
   readonly broker?: BrokerKind;
-  /** Settings of one pair of server and client, unlike those of any other. */
-  prepare(): Promise<Pair>;
+  /** Settings of one pair of server and client, unlike those of any other; the server listens to `patterns`. */
+  prepare(patterns?: readonly string[]): Promise<Pair>;
 }
 
 export interface Pair {
   readonly server: MicroserviceOptions;
   readonly client: ClientOptions;
+  /** What the client does before it sends anything. */
+  connect?(client: ClientProxy): Promise<void>;
+  /** Ends what was started for the pair. */
+  release?(): Promise<void>;
 }
 
 export const tcp: TestTransport = {
@@ -102,8 +108,30 @@ function mqtt(name: string, protocolVersion: 4 | 5): TestTransport {
   return transport;
 }
 
+export const kafka: TestTransport = {
+  name: 'Kafka',
+  system: 'kafka',
+  protocol: 'messaging',
+  sending: 'send ',
+  handling: 'process ',
+  broker: kafkaBroker,
+  async prepare(patterns = []) {
+    const running = await TestKafka.start();
+    await running.topics(patterns, 4);
+    return {
+      server: { transport: Transport.KAFKA, options: running.options() },
+      client: { transport: Transport.KAFKA, options: running.options() },
+      connect: client => joinForAnswers(client as unknown as ResponseSubscriber, patterns),
+      release: () => running.stop(),
+    };
+  },
+};
+
 /** Those that can run here; a broker that is missing is said once. */
 export const transports: readonly TestTransport[] = [tcp, redis, nats, rabbitmq, mqtt5, mqtt311].filter(canRun);
+
+/** Kafka, too, whose client must name what it wants answers to before it connects. */
+export const transportsAndKafka: readonly TestTransport[] = [...transports, ...[kafka].filter(canRun)];
 
 export function canRun({ name, broker }: TestTransport): boolean {
   const missing = broker?.missing();

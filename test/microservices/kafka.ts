@@ -1,0 +1,74 @@
+/** Kafka for the specs of this folder: a broker, topics made up front, and settings with which consumers read what they are sent. */
+import type { KafkaOptions } from '@nestjs/microservices';
+import { type Admin, type ConsumerConfig, Kafka, logLevel, type ProducerConfig } from 'kafkajs';
+import { Broker } from '../brokers/broker.js';
+import { kafka } from '../brokers/kafka.js';
+
+/** Nest's client, as far as it is Kafka's alone. */
+export interface ResponseSubscriber {
+  subscribeToResponseOf(pattern: unknown): void;
+  connect(): Promise<unknown>;
+}
+
+export class TestKafka {
+  private groups = 0;
+
+  private constructor(
+    readonly broker: Broker,
+    readonly kafka: Kafka,
+    readonly admin: Admin,
+  ) {}
+
+  static async start(): Promise<TestKafka> {
+    const broker = await Broker.start(kafka);
+    const client = new Kafka({ ...connection(broker.port), clientId: 'spec' });
+    const admin = client.admin();
+    await admin.connect();
+    return new TestKafka(broker, client, admin);
+  }
+
+  /** Makes topics, and those that answers come by. */
+  async topics(names: readonly string[], numPartitions = 1): Promise<void> {
+    const topics = names.flatMap(topic => [
+      { topic, numPartitions },
+      { topic: `${topic}.reply`, numPartitions: 1 },
+    ]);
+    await this.admin.createTopics({ topics, waitForLeaders: true });
+  }
+
+  /** Settings of a server or client in a group of its own, or in the one named. */
+  options(
+    groupId = `group-${(this.groups += 1)}`,
+    { consumer, producer }: { consumer?: Partial<ConsumerConfig>; producer?: ProducerConfig } = {},
+  ): NonNullable<KafkaOptions['options']> {
+    return {
+      client: { ...connection(this.broker.port), clientId: 'orders' },
+      consumer: { groupId, maxWaitTimeInMs: 200, retry: { initialRetryTime: 50, maxRetryTime: 1000, retries: 20 }, ...consumer },
+      producer: { allowAutoTopicCreation: false, ...producer },
+      // Else what is sent while a consumer joins would be passed over.
+      subscribe: { fromBeginning: true },
+      // One message that is never done with would keep all others.
+      run: { partitionsConsumedConcurrently: 32 },
+    } as NonNullable<KafkaOptions['options']>;
+  }
+
+  async stop(): Promise<void> {
+    await this.admin.disconnect();
+    await this.broker.stop();
+  }
+}
+
+function connection(port: number) {
+  return {
+    brokers: [`127.0.0.1:${port}`],
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 1000,
+    retry: { initialRetryTime: 50, maxRetryTime: 1000, retries: 20 },
+  };
+}
+
+/** Subscribes to the answers of every pattern and joins the group, as `send()` wants it. */
+export async function joinForAnswers(client: ResponseSubscriber, patterns: readonly string[]): Promise<void> {
+  for (const pattern of patterns) client.subscribeToResponseOf(pattern);
+  await client.connect();
+}
