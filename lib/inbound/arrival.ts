@@ -27,8 +27,19 @@ export interface Arrival {
   readonly name: string;
   /** Asked only for a span that may record. */
   attributes(): Attributes;
-  /** Marks the span by what its handler threw. @default `error.type`, the exception and the status `ERROR` */
-  readonly fail?: ((span: Span, thrown: unknown) => void) | undefined;
+  /**
+   * Marks the span by what its handler threw, before filters and transports made `outcome` of it.
+   * @default `error.type`, the exception and the status `ERROR`
+   */
+  readonly fail?: ((span: Span, thrown: unknown, outcome: unknown) => void) | undefined;
+  /** The span that another instrumentation has opened for it: it is completed here, and ended by who opened it. */
+  readonly openedElsewhere?: Span | undefined;
+}
+
+/** What was let in: where to handle it, and its span unless it is untraced or somebody else's. */
+export interface Accepted {
+  readonly context: Context;
+  readonly running?: RunningSpan;
 }
 
 const nothingThrown = Symbol('nothing thrown');
@@ -45,16 +56,10 @@ export class Arrivals {
 
   /** Calls `handle` in the span of what arrived, unless it is untraced; what it returns or throws passes unchanged. Never throws by itself. */
   serve<T>(describe: () => Arrival, handle: () => T, isUntraced = false): T {
-    let ctx: Context | undefined;
-    try {
-      ctx = this.isClosed ? undefined : this.enter(describe(), isUntraced);
-    } catch (error) {
-      reportTrouble('inbound.message', messages.messageNotTraced(), error);
-    }
-    if (ctx === undefined) return handle();
-    const work = workIn(ctx);
-    if (!(work instanceof Arrived)) return context.with(ctx, handle);
-    const running = work.run(ctx);
+    const accepted = this.accept(describe, isUntraced);
+    if (accepted === undefined) return handle();
+    const { running } = accepted;
+    if (running === undefined) return context.with(accepted.context, handle);
     let result: T;
     try {
       result = running.run(handle);
@@ -63,6 +68,22 @@ export class Arrivals {
       throw thrown;
     }
     return follow(result, running);
+  }
+
+  /**
+   * Opens the span of what arrived, for entrances that know themselves when it is over. `undefined` where there is nothing to carry. Never
+   * throws.
+   */
+  accept(describe: () => Arrival, isUntraced = false): Accepted | undefined {
+    try {
+      const ctx = this.isClosed ? undefined : this.enter(describe(), isUntraced);
+      if (ctx === undefined) return undefined;
+      const work = workIn(ctx);
+      return work instanceof Arrived && !work.isOthers ? { context: ctx, running: work.run(ctx) } : { context: ctx };
+    } catch (error) {
+      reportTrouble('inbound.message', messages.messageNotTraced(), error);
+      return undefined;
+    }
   }
 
   /** Ends the spans of what is still being handled; what arrives later is handled without. */
@@ -74,7 +95,8 @@ export class Arrivals {
   /** The context of what arrived; `undefined` where there is nothing to carry. */
   private enter(arrival: Arrival, isUntraced: boolean): Context | undefined {
     const { application } = this;
-    const { message } = arrival;
+    const { message, openedElsewhere } = arrival;
+    if (openedElsewhere !== undefined) return this.adopt(openedElsewhere, arrival, isUntraced);
     const incoming = incomingContext(application, message);
     const caller = trusted(application, message, incoming);
     if (!application.isEnabled) {
@@ -88,6 +110,14 @@ export class Arrivals {
     const span = application.unsampledSpan(parent) ?? this.start(arrival, parent, isLinked ? linksTo(incoming) : undefined);
     const arrived = new Arrived(application, span, caller, arrival, this.open);
     return withWork(trace.setSpan(parent, span), arrived);
+  }
+
+  private adopt(span: Span, arrival: Arrival, isUntraced: boolean): Context | undefined {
+    const { application } = this;
+    if (!application.isEnabled) return undefined;
+    const active = context.active();
+    if (isUntraced || this.isIgnored(arrival.message)) return withWork(active, { application, relay: active });
+    return withWork(active, new Arrived(application, span, active, arrival, this.open));
   }
 
   private start(arrival: Arrival, parent: Context, links: Link[] | undefined): Span {
@@ -110,7 +140,12 @@ class Arrived extends ServedWork {
     private readonly open: Set<Arrived>,
   ) {
     super();
-    if (span.isRecording()) open.add(this);
+    if (span.isRecording() && !this.isOthers) open.add(this);
+  }
+
+  /** Whoever opened it ends it. */
+  get isOthers(): boolean {
+    return this.arrival.openedElsewhere !== undefined;
   }
 
   run(ctx: Context): RunningSpan {
@@ -139,7 +174,7 @@ class Arrived extends ServedWork {
   /** Before filters and transports made something else of it, where that is known. */
   fail(thrown: unknown): void {
     const original = this.thrown === nothingThrown ? thrown : this.thrown;
-    (this.arrival.fail ?? recordFailure)(this.span, original);
+    (this.arrival.fail ?? recordFailure)(this.span, original, thrown);
   }
 
   end(): void {

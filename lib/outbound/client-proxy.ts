@@ -6,6 +6,7 @@ import { rpcAttributes } from '../conventions/rpc.js';
 import { followObservable } from '../local/follow-observable.js';
 import { replaceMethod, undoAll } from '../local/replace-method.js';
 import { messages } from '../tracing.messages.js';
+import { isGrpcClientProxy, traceGrpcClient } from './client-grpc.js';
 import { type ClientProxy, type ClientTransport, isClientProxy, transportOf } from './client-transports.js';
 import { type Departure, openDeparture } from './departure.js';
 
@@ -42,7 +43,8 @@ const forGood = new WeakSet();
 export function installOnClient(client: ClientProxy & { [TRACED]?: Installation }): () => void {
   let installation = client[TRACED];
   if (installation === undefined) {
-    installation = { holders: 0, remove: wrapClient(client, transportOf(client)) };
+    const remove = isGrpcClientProxy(client) ? traceGrpcClient(client) : wrapClient(client, transportOf(client));
+    installation = { holders: 0, remove };
     Object.defineProperty(client, TRACED, { value: installation, configurable: true });
   }
   const held = installation;
