@@ -25,7 +25,7 @@ const nothing = () => undefined;
 describe('a gRPC client', () => {
   let peer: PlainPeer;
   let recorder: TraceRecorder;
-  const closing: (() => Promise<unknown> | void)[] = [];
+  const closing: (() => unknown)[] = [];
   beforeAll(async () => void (peer = await PlainPeer.serve()));
   afterAll(() => peer.close());
   beforeEach(() => {

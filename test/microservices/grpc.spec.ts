@@ -258,9 +258,8 @@ describe('a gRPC call', () => {
       books.seen.length = 0;
       const { tracer } = services.caller;
       await tracer.span('request', async () => {
-        const subscription = deskOf(services.caller.client)
-          [call]({ what: 'never' })
-          .subscribe({ error: () => undefined });
+        const desk = deskOf(services.caller.client);
+        const subscription = desk[call]({ what: 'never' }).subscribe({ error: () => undefined });
         await services.recorder.waitForSpan('Books.look');
         subscription.unsubscribe();
       });
