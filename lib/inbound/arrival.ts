@@ -32,6 +32,8 @@ export interface Arrival {
    * @default `error.type`, the exception and the status `ERROR`
    */
   readonly fail?: ((span: Span, thrown: unknown, outcome: unknown) => void) | undefined;
+  /** Marks the span of what is still under way when the application ends. @default unmarked */
+  readonly interrupt?: ((span: Span) => void) | undefined;
   /** The span that another instrumentation has opened for it: it is completed here, and ended by who opened it. */
   readonly openedElsewhere?: Span | undefined;
 }
@@ -177,8 +179,12 @@ class Arrived extends ServedWork {
     (this.arrival.fail ?? recordFailure)(this.span, original, thrown);
   }
 
+  /** The application ends. */
   end(): void {
-    this.running?.end();
+    const { running, arrival, span } = this;
+    if (running === undefined || running.hasEnded) return;
+    if (span.isRecording()) arrival.interrupt?.(span);
+    running.end();
   }
 
   left(): void {

@@ -61,14 +61,15 @@ export function traceGrpcServer(server: RpcServer, controllers: Iterable<Functio
       if (typeof method !== 'function') return method;
       const key = [...server.getHandlers()].find(([, registered]) => registered === handler)?.[0];
       const pattern = typeof key === 'string' ? key : '';
-      return traced(method as Method, nameOf(definition, pattern), untraced.has(pattern), arrivals);
+      const name = nameOf(definition, pattern);
+      return traced(method as Method, call => describe(name, call, Reflect.get(server, 'url')), untraced.has(pattern), arrivals);
     };
   });
 }
 
-function traced(method: Method, name: string, isUntraced: boolean, arrivals: Arrivals): Method {
+function traced(method: Method, describeCall: (call: ServerCall) => Arrival, isUntraced: boolean, arrivals: Arrivals): Method {
   return function (call, callback) {
-    const accepted = arrivals.accept(() => describe(name, call), isUntraced);
+    const accepted = arrivals.accept(() => describeCall(call), isUntraced);
     if (accepted === undefined) return method.call(this, call, callback);
     const { context: ctx, running } = accepted;
     if (running?.span.isRecording() !== true) {
@@ -87,8 +88,9 @@ function traced(method: Method, name: string, isUntraced: boolean, arrivals: Arr
   };
 }
 
-function describe(name: string, call: ServerCall): Arrival {
-  const host = call.getHost?.();
+/** `url` is what the server listens on; callers may know it by another name. */
+function describe(name: string, call: ServerCall, url: unknown): Arrival {
+  const host = call.getHost?.() ?? url;
   return {
     message: { system: GRPC, destination: name, url: name, headers: headersOf(call.metadata) },
     kind: SpanKind.SERVER,
@@ -101,6 +103,7 @@ function describe(name: string, call: ServerCall): Arrival {
       if (isGrpcStatus(outcome)) recordServedStatus(span, outcome, thrown === outcome ? undefined : thrown);
       else recordFailure(span, thrown);
     },
+    interrupt: span => recordGrpcStatus(span, { code: GRPC_CANCELLED }),
     openedElsewhere: serverSpanOfOthers(),
   };
 }

@@ -131,7 +131,8 @@ describe('a gRPC client', () => {
     (metadata as Metadata & { setOpaque?(key: string, value: unknown): void }).setOpaque?.('mine', 7);
     await lastValueFrom(desk.ask({}, metadata));
     await expectCarried('Ask');
-    expect(seen).toEqual([7, { waitForReady: true }]);
+    // Older versions of @grpc/grpc-js know no such thing.
+    expect(seen).toEqual(['setOpaque' in metadata ? 7 : undefined, { waitForReady: true }]);
   });
 
   it('keeps the options of a call, with Metadata and without', async () => {

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type ClientGrpc, ClientsModule, GrpcMethod, GrpcStreamCall, GrpcStreamMethod, Transport } from '@nestjs/microservices';
+import { SpanKind } from '@opentelemetry/api';
 import { GrpcInstrumentation, type GrpcInstrumentationConfig } from '@opentelemetry/instrumentation-grpc';
 import { firstValueFrom, from, lastValueFrom, map, type Observable, toArray } from 'rxjs';
 import { NoSpan, Tracer, TracingModule } from '../../lib/index.js';
@@ -35,11 +36,11 @@ interface DuplexCall {
 
 const { instrumentation } = JSON.parse(process.argv[2] ?? '{}') as Settings;
 if (instrumentation !== undefined) new GrpcInstrumentation(instrumentation).enable();
+let isBroken = false;
 // As Nest does it.
 createRequire(`${process.cwd()}/`)('@grpc/grpc-js');
 
-let tracer: Tracer;
-const work = (what: string) => tracer.span(`work ${what}`, () => undefined);
+const work = (what: string): void => application.get(Tracer).span(`work ${what}`, () => undefined);
 
 @Controller()
 class DeskController {
@@ -71,6 +72,7 @@ class DeskController {
     );
   }
   @GrpcStreamCall('Desk', 'Pass') pass(call: DuplexCall) {
+    if (isBroken) throw new RangeError('out of order');
     call.on('data', ({ number }) => {
       work('pass');
       call.write({ number });
@@ -108,12 +110,11 @@ const application = await NestFactory.createMicroservice(AppModule, {
   abortOnError: false,
 });
 await application.listen();
-tracer = application.get(Tracer);
 const desk = application.get<ClientGrpc>('CLIENT').getService<Desk>('Desk');
 const questions = () => from([{ number: 7 }]);
 const calls: Record<string, () => Promise<unknown>> = {
   ask: () => lastValueFrom(desk.ask({})),
-  breaks: () => lastValueFrom(desk.ask({ what: 'breaks' })).catch(({ code }: { code: unknown }) => code),
+  breaks: () => lastValueFrom(desk.ask({ what: 'breaks' })).catch((error: unknown) => (error as { code: unknown }).code),
   list: () => lastValueFrom(desk.list({}).pipe(toArray())),
   collect: () => lastValueFrom(desk.collect(questions())),
   talk: () => lastValueFrom(desk.talk(questions())),
@@ -125,7 +126,7 @@ const answers: Record<string, unknown> = {};
 const trees: Record<string, string> = {};
 for (const [name, call] of Object.entries(calls)) {
   recorder.clear();
-  answers[name] = await tracer.span('request', call);
+  answers[name] = await application.get(Tracer).span('request', call);
   await recorder.waitForTrace();
   trees[name] = recorder.spans
     .map(span => {
@@ -138,5 +139,20 @@ for (const [name, call] of Object.entries(calls)) {
     .sort()
     .join(', ');
 }
+
+// Nest leaves what such a handler throws unhandled, and the call unanswered.
+const unhandled: unknown[] = [];
+const refused = new Promise<void>(resolve => {
+  process.on('unhandledRejection', reason => {
+    unhandled.push((reason as { message: unknown }).message);
+    resolve();
+  });
+});
+isBroken = true;
+recorder.clear();
+const left = desk.pass(questions()).subscribe({ error: () => undefined });
+const broken = instrumentation === undefined ? (await recorder.waitForSpan(({ kind }) => kind === SpanKind.SERVER)).status : undefined;
+await refused;
+left.unsubscribe();
 await application.close();
-process.stdout.write(JSON.stringify({ answers, trees }));
+process.stdout.write(JSON.stringify({ answers, trees, unhandled, broken }));

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { SpanStatusCode } from '@opentelemetry/api';
 import { build, type Plugin } from 'esbuild';
 import ts from 'typescript';
 
@@ -20,6 +21,8 @@ const compiled: Plugin = {
 interface Outcome {
   readonly answers: Record<string, unknown>;
   readonly trees: Record<string, string>;
+  readonly unhandled: unknown[];
+  readonly broken?: object;
 }
 
 describe('a gRPC call that instrumentation-grpc sees too', () => {
@@ -94,6 +97,12 @@ describe('a gRPC call that instrumentation-grpc sees too', () => {
       expect([name, outcome.trees[name]]).toEqual([name, tree(call, 'CALL (ours)', 'CALL (ours)', work)]);
     }
     expect(outcome.trees['goes on']).toContain('request > work after (ours)');
+  });
+
+  it('fails where a handler that it is passed through to throws, and leaves the rejection unhandled, once', async () => {
+    const outcome = await run({});
+    expect(outcome.unhandled).toEqual(['Internal server error']);
+    expect(outcome.broken).toEqual({ code: SpanStatusCode.ERROR, message: 'out of order' });
   });
 
   it('has ours where the instrumentation is told to leave the method alone', async () => {

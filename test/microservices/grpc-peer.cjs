@@ -1,9 +1,10 @@
 /** The service of desk.proto, or a caller of it, as a process of its own that can be killed: `serve`, or `list <address>`. */
 const { join } = require('node:path');
+const { setInterval } = require('node:timers');
 const grpc = require('@grpc/grpc-js');
 const { loadSync } = require('@grpc/proto-loader');
 
-const { Desk } = grpc.loadPackageDefinition(loadSync(join(__dirname, 'desk.proto'))).library;
+const { Desk } = grpc.loadPackageDefinition(loadSync(join(process.cwd(), 'test/microservices/desk.proto'))).library;
 const [, , role, url] = process.argv;
 
 if (role === 'serve') {
