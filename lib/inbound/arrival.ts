@@ -1,40 +1,48 @@
 /**
- * What reaches the application other than over HTTP: a call, a message, a job. Its span is opened, its handler runs in it, and it ends with
- * what the handler results in.
+ * What reaches the application, or a handler in it, other than over HTTP: a call, a message, a job, an event, a tick. Its span is opened,
+ * its handler runs in it, and it ends with what the handler results in.
  */
-import { type Attributes, type Context, context, type Link, type Span, SpanKind, trace } from '@opentelemetry/api';
-import { isObservable } from 'rxjs';
+import { type Attributes, type Context, context, isSpanContextValid, type Link, type Span, SpanKind, trace } from '@opentelemetry/api';
 import { codeAttributes } from '../conventions/code.js';
-import { recordFailure } from '../conventions/failure.js';
-import { followObservable } from '../local/follow-observable.js';
 import { anyRule } from '../local/ignore-rules.js';
-import { NO_SPAN } from '../local/run-in-span.js';
-import { RunningSpan } from '../local/running-span.js';
+import type { RunningSpan } from '../local/running-span.js';
 import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { reportTrouble } from '../local/trouble.js';
-import { isAnyoneEnlisted, type TracingApplication, withWork, workIn } from '../local/work.js';
+import { isAnyoneEnlisted, isSuppressed, type TracingApplication, withWork, workIn } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { InboundMessage } from '../tracing.options.js';
+import { Arrived, type Ending, follow, keepContext } from './arrived.js';
 import { incomingContext, linksTo, trusted } from './caller.js';
-import { ServedWork } from './served-work.js';
 import { UntracedRequest } from './untraced-request.js';
 
 /** One call, message or job as its transport describes it. */
-export interface Arrival {
-  /** What rules see; its headers carry the sender's context. */
+export interface Arrival extends Ending {
+  /** What rules see; its headers carry the sender's context, unless it is sent {@link within} the process. */
   readonly message: InboundMessage;
-  readonly kind: SpanKind.SERVER | SpanKind.CONSUMER;
+  readonly kind: SpanKind.SERVER | SpanKind.CONSUMER | SpanKind.INTERNAL;
+  /** The sender's context where it is in this process: it is believed, and what is not traced there is not traced here. @default none */
+  readonly within?: Context | undefined;
+  /** What the sender's span is to this one. @default `inbound.messageOrigin` for messages, else the parent */
+  readonly origin?: 'parent' | 'link' | undefined;
+  /** The method that serves, where it is known before it is called. */
+  readonly handler?: { readonly className: string; readonly method: string } | undefined;
   /** One of few. */
   readonly name: string;
   /** Asked only for a span that may record. */
   attributes(): Attributes;
-  /** Marks the span by what its handler threw. @default `error.type`, the exception and the status `ERROR` */
-  readonly fail?: ((span: Span, thrown: unknown) => void) | undefined;
-  /** The official instrumentation that may have opened a span for this message already. */
+  /** Beside those to an untrusted sender. */
+  readonly links?: readonly Link[] | undefined;
+  /** The official instrumentation that may have opened a span for it already, which then is active: it is completed, and not ended here. */
   readonly instrumentation?: string | undefined;
+  /** The span that another instrumentation is known to have opened for it: it is completed here, and ended by who opened it. */
+  readonly openedElsewhere?: Span | undefined;
 }
 
-const nothingThrown = Symbol('nothing thrown');
+/** What was let in: where to handle it, and its span unless it is untraced or somebody else's. */
+export interface Accepted {
+  readonly context: Context;
+  readonly running?: RunningSpan;
+}
 
 /** The arrivals of one application. */
 export class Arrivals {
@@ -48,16 +56,11 @@ export class Arrivals {
 
   /** Calls `handle` in the span of what arrived, unless it is untraced; what it returns or throws passes unchanged. Never throws by itself. */
   serve<T>(describe: () => Arrival, handle: () => T, isUntraced = false): T {
-    let ctx: Context | undefined;
-    try {
-      ctx = this.isClosed ? undefined : this.enter(describe(), isUntraced);
-    } catch (error) {
-      reportTrouble('inbound.message', messages.messageNotTraced(), error);
-    }
+    const ctx = this.contextOf(describe, isUntraced);
     if (ctx === undefined) return handle();
     const work = workIn(ctx);
-    // What is not traced is so in all that its handler results in: interceptors run when that is subscribed to.
-    const running = work instanceof Arrived ? work.run(ctx) : new RunningSpan(NO_SPAN, ctx);
+    if (!(work instanceof Arrived)) return keepContext(context.with(ctx, handle), ctx);
+    const running = work.run(ctx);
     let result: T;
     try {
       result = running.run(handle);
@@ -68,137 +71,93 @@ export class Arrivals {
     return follow(result, running);
   }
 
+  /**
+   * Opens the span of what arrived, for entrances that know themselves when it is over. `undefined` where there is nothing to carry. Never
+   * throws.
+   */
+  accept(describe: () => Arrival, isUntraced = false): Accepted | undefined {
+    const ctx = this.contextOf(describe, isUntraced);
+    if (ctx === undefined) return undefined;
+    const work = workIn(ctx);
+    return work instanceof Arrived && !work.isForeign ? { context: ctx, running: work.run(ctx) } : { context: ctx };
+  }
+
+  /** Whether headers carry the context of a sender. */
+  hasContext(headers: InboundMessage['headers']): boolean {
+    const spanContext = trace.getSpanContext(incomingContext(this.application, { headers }));
+    return spanContext !== undefined && isSpanContextValid(spanContext);
+  }
+
   /** Ends the spans of what is still being handled; what arrives later is handled without. */
   close(): void {
     this.isClosed = true;
     for (const arrived of [...this.open]) arrived.end();
   }
 
+  private contextOf(describe: () => Arrival, isUntraced: boolean): Context | undefined {
+    try {
+      return this.isClosed ? undefined : this.enter(describe(), isUntraced);
+    } catch (error) {
+      reportTrouble('inbound.message', messages.messageNotTraced(), error);
+      return undefined;
+    }
+  }
+
   /** The context of what arrived; `undefined` where there is nothing to carry. */
   private enter(arrival: Arrival, isUntraced: boolean): Context | undefined {
     const { application } = this;
-    const { message } = arrival;
-    const active = context.active();
-    const foreign = foreignSpan(arrival, active);
-    const incoming = foreign === undefined ? incomingContext(application, message) : active;
-    const caller = foreign === undefined ? trusted(application, message, incoming) : active;
+    const { message, within } = arrival;
+    if (within !== undefined && (!application.isEnabled || workIn(within)?.relay !== undefined || isSuppressed(within))) return undefined;
+    const foreign = foreignSpan(arrival, context.active());
+    if (foreign !== undefined) return this.adopt(foreign, arrival, isUntraced);
+    const incoming = within ?? incomingContext(application, message);
+    const caller = within ?? trusted(application, message, incoming);
     if (!application.isEnabled) {
       if (caller === SLIM_ROOT && !isAnyoneEnlisted()) return undefined;
       return untracedContext(new UntracedRequest(application, message, caller));
     }
     if (isUntraced || this.isIgnored(message)) return untracedContext(new UntracedRequest(application, message, caller));
-    if (foreign !== undefined) return this.enterForeign(foreign, active, arrival);
     // A link where the sender is not believed, or where the options want messages to begin a trace of their own.
-    const isLinked = caller !== incoming || (arrival.kind === SpanKind.CONSUMER && application.inbound.messageOrigin === 'link');
+    const isLinked = caller !== incoming || this.originOf(arrival) === 'link';
     const parent = isLinked ? trace.deleteSpan(caller) : caller;
     const span = application.unsampledSpan(parent) ?? this.start(arrival, parent, isLinked ? linksTo(incoming) : undefined);
-    const arrived = new Arrived(application, span, caller, arrival, this.open);
-    return withWork(trace.setSpan(parent, span), arrived);
+    return withWork(trace.setSpan(parent, span), this.arrived(arrival, span, caller, false));
   }
 
   /** Another instrumentation has opened the span: it is completed, and ended by who opened it. */
-  private enterForeign(span: Span, active: Context, arrival: Arrival): Context {
-    if (span.isRecording()) span.setAttributes(arrival.attributes());
-    return withWork(active, new Arrived(this.application, span, active, arrival, this.open, true));
+  private adopt(span: Span, arrival: Arrival, isUntraced: boolean): Context | undefined {
+    const { application } = this;
+    const active = context.active();
+    if (!application.isEnabled) return undefined;
+    if (isUntraced || this.isIgnored(arrival.message)) return withWork(active, { application, relay: active });
+    if (span.isRecording()) {
+      span.setAttributes(arrival.attributes());
+      // Not every instrumentation continues the sender's trace.
+      const [link] = linksTo(incomingContext(application, arrival.message)) ?? [];
+      if (link !== undefined && link.context.traceId !== span.spanContext().traceId) span.addLink(link);
+    }
+    return withWork(active, this.arrived(arrival, span, active, true));
+  }
+
+  private arrived(arrival: Arrival, span: Span, caller: Context, isForeign: boolean): Arrived {
+    return new Arrived(this.application, span, caller, arrival, this.open, isForeign, arrival.handler !== undefined);
+  }
+
+  private originOf({ origin, kind }: Arrival): 'parent' | 'link' {
+    return origin ?? (kind === SpanKind.CONSUMER ? this.application.inbound.messageOrigin : 'parent');
   }
 
   private start(arrival: Arrival, parent: Context, links: Link[] | undefined): Span {
-    const { name, kind } = arrival;
-    return this.application.tracer.startSpan(name, { kind, attributes: arrival.attributes(), links }, parent);
+    const { name, kind, handler } = arrival;
+    const code = handler === undefined ? undefined : codeAttributes(handler.className, handler.method);
+    const all = arrival.links === undefined ? links : [...(links ?? []), ...arrival.links];
+    return this.application.tracer.startSpan(name, { kind, attributes: { ...arrival.attributes(), ...code }, links: all }, parent);
   }
 }
 
-/** One arrival from its handler's start to the end of what the handler results in. */
-class Arrived extends ServedWork {
-  private thrown: unknown = nothingThrown;
-  private isServed = false;
-  private running: RunningSpan | undefined;
-
-  constructor(
-    readonly application: TracingApplication,
-    readonly span: Span,
-    private readonly caller: Context,
-    private readonly arrival: Arrival,
-    private readonly open: Set<Arrived>,
-    readonly isForeign = false,
-  ) {
-    super();
-    if (span.isRecording()) open.add(this);
-  }
-
-  run(ctx: Context): RunningSpan {
-    return (this.running = new ArrivalSpan(this.span, ctx, this));
-  }
-
-  enter(): boolean {
-    const isFirst = !this.isServed;
-    this.isServed = true;
-    return isFirst;
-  }
-
-  handledBy(className: string, method: string): void {
-    if (this.span.isRecording()) this.span.setAttributes(codeAttributes(className, method));
-  }
-
-  threw(thrown: unknown): void {
-    this.thrown = thrown;
-  }
-
-  abandon(): void {
-    this.relay ??= this.caller;
-    this.open.delete(this);
-  }
-
-  /** Before filters and transports made something else of it, where that is known. */
-  fail(thrown: unknown): void {
-    const original = this.thrown === nothingThrown ? thrown : this.thrown;
-    (this.arrival.fail ?? recordFailure)(this.span, original);
-  }
-
-  end(): void {
-    this.running?.end();
-  }
-
-  left(): void {
-    this.open.delete(this);
-  }
-}
-
-class ArrivalSpan extends RunningSpan {
-  private isLeft = false;
-
-  constructor(
-    span: Span,
-    ctx: Context,
-    private readonly arrived: Arrived,
-  ) {
-    super(span, ctx);
-  }
-
-  override get hasEnded(): boolean {
-    return this.isLeft || super.hasEnded;
-  }
-
-  override fail(thrown: unknown): void {
-    if (this.hasEnded) return;
-    try {
-      if (this.span.isRecording()) this.arrived.fail(thrown);
-    } catch (error) {
-      reportTrouble('inbound.message', messages.messageNotTraced(), error);
-    }
-    this.end();
-  }
-
-  override end(): void {
-    this.arrived.left();
-    this.isLeft = true;
-    if (this.arrived.relay === undefined && !this.arrived.isForeign) super.end();
-  }
-}
-
-/** The span that the official instrumentation of a library has opened for a message; it may have ended it, too. */
-function foreignSpan({ instrumentation, kind }: Arrival, ctx: Context): Span | undefined {
-  if (instrumentation === undefined) return undefined;
+/** The span that another instrumentation has opened for a message; it may have ended it, too. */
+function foreignSpan({ openedElsewhere, instrumentation, kind }: Arrival, ctx: Context): Span | undefined {
+  if (openedElsewhere !== undefined || instrumentation === undefined) return openedElsewhere;
   const span: (Span & Partial<MadeSpan>) | undefined = trace.getSpan(ctx);
   return span?.kind === kind && span.instrumentationScope?.name === instrumentation ? span : undefined;
 }
@@ -207,19 +166,4 @@ function foreignSpan({ instrumentation, kind }: Arrival, ctx: Context): Span | u
 interface MadeSpan {
   readonly kind: SpanKind;
   readonly instrumentationScope: { readonly name: string };
-}
-
-function follow<T>(result: T, running: RunningSpan): T {
-  if (result instanceof Promise) {
-    return result.then(
-      (value: unknown) => follow(value, running),
-      (thrown: unknown) => {
-        running.fail(thrown);
-        throw thrown;
-      },
-    ) as T;
-  }
-  if (isObservable(result)) return followObservable(result as never, () => (running.hasEnded ? undefined : running));
-  running.end();
-  return result;
 }

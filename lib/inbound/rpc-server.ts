@@ -8,6 +8,7 @@ import { reportTrouble } from '../local/trouble.js';
 import { messages } from '../tracing.messages.js';
 import type { Arrival, Arrivals } from './arrival.js';
 import { untracedPatterns } from './controller-handlers.js';
+import { isGrpcServer, traceGrpcServer } from './rpc-grpc.js';
 import type { RpcServer, RpcTransport } from './rpc-transport.js';
 import { transportOf } from './rpc-transports.js';
 
@@ -24,7 +25,7 @@ export function traceRpcServers(modules: ModulesContainer, arrivals: Arrivals): 
     try {
       if (server[TRACED] === true) return;
       server[TRACED] = true;
-      undo.push(() => delete server[TRACED], new TracedServer(server, modules, arrivals).undo);
+      undo.push(() => delete server[TRACED], traceServer(server, modules, arrivals));
     } catch (error) {
       reportTrouble('inbound.rpc', messages.messageNotTraced(), error);
     }
@@ -33,6 +34,11 @@ export function traceRpcServers(modules: ModulesContainer, arrivals: Arrivals): 
     subscription.unsubscribe();
     undoAll(undo)();
   };
+}
+
+function traceServer(server: RpcServer, modules: ModulesContainer, arrivals: Arrivals): () => void {
+  if (isGrpcServer(server)) return traceGrpcServer(server, controllersOf(modules), arrivals);
+  return new TracedServer(server, modules, arrivals).undo;
 }
 
 class TracedServer {

@@ -7,6 +7,7 @@ import { followObservable } from '../local/follow-observable.js';
 import { replaceMethod, undoAll } from '../local/replace-method.js';
 import { type TracingApplication, withWork, workIn } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
+import { isGrpcClientProxy, traceGrpcClient } from './client-grpc.js';
 import type { ClientProxy, ClientTransport } from './client-transport.js';
 import { isClientProxy, transportOf } from './client-transports.js';
 import { type Departure, type DepartureSpan, openDeparture } from './departure.js';
@@ -51,7 +52,8 @@ export function installOnClient(client: ClientProxy & { [TRACED]?: Installation 
   let installation = client[TRACED];
   if (installation === undefined) {
     const home: Home = { application };
-    installation = Object.assign(home, { holders: 0, remove: wrapClient(client, transportOf(client), home) });
+    const remove = isGrpcClientProxy(client) ? traceGrpcClient(client) : wrapClient(client, transportOf(client), home);
+    installation = Object.assign(home, { holders: 0, remove });
     Object.defineProperty(client, TRACED, { value: installation, configurable: true });
   }
   installation.application ??= application;

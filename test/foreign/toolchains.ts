@@ -27,19 +27,19 @@ export async function goService(): Promise<Found<Command>> {
   return { thing: { command: binary } };
 }
 
-/** The Python service in a virtual environment of its own. */
-export async function pythonService(): Promise<Found<Command>> {
-  const folder = join(CACHE, 'python');
+/** A Python service in a virtual environment of its own. */
+export async function pythonService(name: 'python' | 'python-grpc' = 'python'): Promise<Found<Command>> {
+  const folder = join(CACHE, name);
   const python = join(folder, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
-  const wanted = readFileSync(here('python/requirements.txt'), 'utf8');
+  const wanted = readFileSync(here(`${name}/requirements.txt`), 'utf8');
   const missing = await installOnce(folder, wanted, async () => {
     const created = await Program.run({ command: 'python3', args: ['-m', 'venv', folder] }, FETCH_TIMEOUT_MS);
     if (created.code !== 0) return 'python3 with venv is not on this machine';
-    const args = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', here('python/requirements.txt')];
+    const args = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', here(`${name}/requirements.txt`)];
     const installed = await Program.run({ command: python, args }, FETCH_TIMEOUT_MS);
     return installed.code === 0 ? undefined : `the Python packages cannot be fetched: ${reasonIn(installed.output)}`;
   });
-  return missing === undefined ? { thing: { command: python, args: [here('python/service.py')] } } : { missing };
+  return missing === undefined ? { thing: { command: python, args: [here(`${name}/service.py`)] } } : { missing };
 }
 
 /** The sender with OpenTelemetry's SDK 3, to be followed by what it is to send, and where. */

@@ -77,7 +77,7 @@ describe('a message over Kafka', () => {
     Microservices.start(
       {
         ...kafka,
-        async prepare(patterns) {
+        async prepare(patterns = []) {
           await running.topics(topics ?? patterns);
           return {
             server: { transport: Transport.KAFKA, options: running.options() },
