@@ -21,6 +21,7 @@ import { witnessHandlers } from './inbound/controller-handlers.js';
 import { ExceptionObserver } from './inbound/exception-observer.filter.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { traceRpcServers } from './inbound/rpc-server.js';
+import { traceGateways } from './inbound/websocket-adapter.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { Tracer } from './local/tracer.js';
 import { installLogCorrelation } from './logs/log-correlation.js';
@@ -61,6 +62,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
   private readonly isInCharge: boolean;
   private readonly adapterReady: { unsubscribe(): void } | undefined;
   private readonly endRpc: (() => void) | undefined;
+  private readonly endGateways: (() => void) | undefined;
 
   /** Nest's to call. @internal */
   constructor(
@@ -77,6 +79,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge) return;
     this.endRpc = traceRpcServers(modules, this.arrivals);
+    this.endGateways = traceGateways(running, config, modules, this.arrivals, (server, path) => this.http.leaveToSockets(server, path));
     if (!running.isEnabled) return;
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
@@ -129,6 +132,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.http.close();
     this.arrivals.close();
     this.endRpc?.();
+    this.endGateways?.();
     this.adapterReady?.unsubscribe();
     await this.running.stop();
   }

@@ -2,12 +2,13 @@
  * What reaches the application other than over HTTP: a call, a message, a job. Its span is opened, its handler runs in it, and it ends with
  * what the handler results in.
  */
-import { type Attributes, type Context, context, type Link, type Span, SpanKind, trace } from '@opentelemetry/api';
+import { type Attributes, type Context, context, isSpanContextValid, type Link, type Span, SpanKind, trace } from '@opentelemetry/api';
 import { isObservable } from 'rxjs';
 import { codeAttributes } from '../conventions/code.js';
 import { recordFailure } from '../conventions/failure.js';
 import { followObservable } from '../local/follow-observable.js';
 import { anyRule } from '../local/ignore-rules.js';
+import { NO_SPAN } from '../local/run-in-span.js';
 import { RunningSpan } from '../local/running-span.js';
 import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { reportTrouble } from '../local/trouble.js';
@@ -29,6 +30,14 @@ export interface Arrival {
   attributes(): Attributes;
   /** Marks the span by what its handler threw. @default `error.type`, the exception and the status `ERROR` */
   readonly fail?: ((span: Span, thrown: unknown) => void) | undefined;
+  /** Beside those to an untrusted sender. */
+  readonly links?: readonly Link[] | undefined;
+  /** The span that another instrumentation has opened for it: it is completed here, and ended by who opened it. */
+  readonly adopted?: Span | undefined;
+  /** A stream of answers that goes on for longer has its span end with the handing over. @default it ends with the stream */
+  readonly maxStreamMs?: number | undefined;
+  /** Whether what reaches exception filters has failed whatever they do: nothing that a filter returns becomes an answer. @default false */
+  readonly failsWithFilters?: boolean | undefined;
 }
 
 const nothingThrown = Symbol('nothing thrown');
@@ -53,7 +62,7 @@ export class Arrivals {
     }
     if (ctx === undefined) return handle();
     const work = workIn(ctx);
-    if (!(work instanceof Arrived)) return context.with(ctx, handle);
+    if (!(work instanceof Arrived)) return keepContext(context.with(ctx, handle), ctx);
     const running = work.run(ctx);
     let result: T;
     try {
@@ -63,6 +72,12 @@ export class Arrivals {
       throw thrown;
     }
     return follow(result, running);
+  }
+
+  /** Whether headers carry the context of a sender. */
+  hasContext(headers: InboundMessage['headers']): boolean {
+    const spanContext = trace.getSpanContext(incomingContext(this.application, { headers }));
+    return spanContext !== undefined && isSpanContextValid(spanContext);
   }
 
   /** Ends the spans of what is still being handled; what arrives later is handled without. */
@@ -83,6 +98,13 @@ export class Arrivals {
     }
     if (isUntraced || this.isIgnored(message)) return untracedContext(new UntracedRequest(application, message, caller));
     // A link where the sender is not believed, or where the options want messages to begin a trace of their own.
+    const { adopted } = arrival;
+    if (adopted !== undefined) {
+      const active = context.active();
+      const links = linksTo(incoming);
+      if (links !== undefined) adopted.addLinks(links);
+      return withWork(active, new Arrived(application, adopted, caller, arrival, this.open));
+    }
     const isLinked = caller !== incoming || (arrival.kind === SpanKind.CONSUMER && application.inbound.messageOrigin === 'link');
     const parent = isLinked ? trace.deleteSpan(caller) : caller;
     const span = application.unsampledSpan(parent) ?? this.start(arrival, parent, isLinked ? linksTo(incoming) : undefined);
@@ -92,7 +114,8 @@ export class Arrivals {
 
   private start(arrival: Arrival, parent: Context, links: Link[] | undefined): Span {
     const { name, kind } = arrival;
-    return this.application.tracer.startSpan(name, { kind, attributes: arrival.attributes(), links }, parent);
+    const all = arrival.links === undefined ? links : [...(links ?? []), ...arrival.links];
+    return this.application.tracer.startSpan(name, { kind, attributes: arrival.attributes(), links: all }, parent);
   }
 }
 
@@ -100,26 +123,29 @@ export class Arrivals {
 class Arrived extends ServedWork {
   private thrown: unknown = nothingThrown;
   private isServed = false;
-  private running: RunningSpan | undefined;
+  private hasEscaped = false;
+  private isGoingOn = false;
+  private running: ArrivalSpan | undefined;
 
   constructor(
     readonly application: TracingApplication,
     readonly span: Span,
     private readonly caller: Context,
-    private readonly arrival: Arrival,
+    readonly arrival: Arrival,
     private readonly open: Set<Arrived>,
   ) {
     super();
     if (span.isRecording()) open.add(this);
   }
 
-  run(ctx: Context): RunningSpan {
+  run(ctx: Context): ArrivalSpan {
     return (this.running = new ArrivalSpan(this.span, ctx, this));
   }
 
   enter(): boolean {
     const isFirst = !this.isServed;
     this.isServed = true;
+    if (isFirst) this.isGoingOn = true;
     return isFirst;
   }
 
@@ -131,7 +157,22 @@ class Arrived extends ServedWork {
     this.thrown = thrown;
   }
 
+  override returned(settled?: PromiseLike<unknown>): void {
+    const done = (): void => {
+      this.isGoingOn = false;
+      this.running?.proceed();
+    };
+    if (settled === undefined) done();
+    else void settled.then(done);
+  }
+
+  override escaped(thrown: unknown): void {
+    this.threw(thrown);
+    this.hasEscaped = true;
+  }
+
   abandon(): void {
+    this.isGoingOn = false;
     this.relay ??= this.caller;
     this.open.delete(this);
   }
@@ -142,16 +183,32 @@ class Arrived extends ServedWork {
     (this.arrival.fail ?? recordFailure)(this.span, original);
   }
 
+  /** At once, whatever goes on. */
   end(): void {
+    this.isGoingOn = false;
     this.running?.end();
   }
 
-  left(): void {
+  /** Whoever waited for the answer may have left, while its handler goes on. */
+  get isAtWork(): boolean {
+    return this.isGoingOn;
+  }
+
+  get hasThrown(): boolean {
+    return this.thrown !== nothingThrown;
+  }
+
+  /** Nothing comes any more; true where that is a failure, because an exception has ended in a filter. */
+  leave(): boolean {
     this.open.delete(this);
+    return this.hasEscaped && this.arrival.failsWithFilters === true;
   }
 }
 
 class ArrivalSpan extends RunningSpan {
+  private timer: NodeJS.Timeout | undefined;
+  private isLeft = false;
+
   constructor(
     span: Span,
     ctx: Context,
@@ -160,23 +217,64 @@ class ArrivalSpan extends RunningSpan {
     super(span, ctx);
   }
 
+  /** The handler has returned a stream. */
+  handOver(): void {
+    const { maxStreamMs } = this.arrived.arrival;
+    if (maxStreamMs === undefined || this.timer !== undefined || this.hasEnded) return;
+    const handedOverAt = Date.now();
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      // Interceptors make a stream of every answer, also of those that are not known yet.
+      if (this.arrived.isAtWork) this.handOver();
+      else this.end(handedOverAt);
+    }, maxStreamMs).unref();
+  }
+
   override fail(thrown: unknown): void {
     if (this.hasEnded) return;
+    this.markFailed(thrown);
+    this.close();
+  }
+
+  override end(endTime?: number): void {
+    if (this.hasEnded) return;
+    this.isLeft = this.arrived.isAtWork;
+    if (this.isLeft) return;
+    if (this.arrived.leave()) this.markFailed(undefined);
+    this.close(endTime);
+  }
+
+  /** The handler is done; did nobody wait for it, this is its end. */
+  proceed(): void {
+    if (!this.isLeft || this.hasEnded) return;
+    if (this.arrived.hasThrown) this.markFailed(undefined);
+    this.close();
+  }
+
+  private close(endTime?: number): void {
+    this.arrived.leave();
+    clearTimeout(this.timer);
+    if (this.arrived.relay !== undefined) return;
+    if (this.arrived.arrival.adopted === undefined) super.end(endTime);
+    else this.release();
+  }
+
+  private markFailed(thrown: unknown): void {
     try {
       if (this.span.isRecording()) this.arrived.fail(thrown);
     } catch (error) {
       reportTrouble('inbound.message', messages.messageNotTraced(), error);
     }
-    this.end();
-  }
-
-  override end(): void {
-    this.arrived.left();
-    if (this.arrived.relay === undefined) super.end();
   }
 }
 
-function follow<T>(result: T, running: RunningSpan): T {
+/** Interceptors, and what is below them, run when the stream that they have made is subscribed to. */
+function keepContext<T>(result: T, ctx: Context): T {
+  if (result instanceof Promise) return result.then((value: unknown) => keepContext(value, ctx)) as T;
+  return isObservable(result) ? followObservable(result as never, () => new RunningSpan(NO_SPAN, ctx)) : result;
+}
+
+function follow<T>(result: T, running: ArrivalSpan): T {
   if (result instanceof Promise) {
     return result.then(
       (value: unknown) => follow(value, running),
@@ -186,7 +284,10 @@ function follow<T>(result: T, running: RunningSpan): T {
       },
     ) as T;
   }
-  if (isObservable(result)) return followObservable(result as never, () => (running.hasEnded ? undefined : running));
+  if (isObservable(result)) {
+    running.handOver();
+    return followObservable(result as never, () => (running.hasEnded ? undefined : running));
+  }
   running.end();
   return result;
 }

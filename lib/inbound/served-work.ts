@@ -14,6 +14,14 @@ export abstract class ServedWork implements Work {
   abstract handledBy(className: string, method: string): void;
   /** Something was thrown; whether the work failed shows at its end. The last one counts. */
   abstract threw(thrown: unknown): void;
+  /** The handler that was entered has returned; `settled` tells when it is done, even where nobody waits for it any more. */
+  returned(_settled?: PromiseLike<unknown>): void {
+    // Most work ends with what is made of the result.
+  }
+  /** Something thrown has reached the exception filters. */
+  escaped(thrown: unknown): void {
+    this.threw(thrown);
+  }
   /** The handler wants no tracing: the span, never ended, reaches no exporter, and the caller's context takes its place. */
   abstract abandon(): void;
 }
