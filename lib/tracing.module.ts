@@ -19,6 +19,7 @@ import { ApplicationConfig, HttpAdapterHost, LazyModuleLoader, ModulesContainer 
 import { Arrivals } from './inbound/arrival.js';
 import { witnessHandlers } from './inbound/controller-handlers.js';
 import { ExceptionObserver } from './inbound/exception-observer.filter.js';
+import { traceGraphql, witnessGraphql } from './inbound/graphql-driver.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { traceRpcServers } from './inbound/rpc-server.js';
 import { traceGateways } from './inbound/websocket-adapter.js';
@@ -83,6 +84,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     if (!running.isEnabled) return;
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
+    running.whileInForce(() => witnessGraphql(modules));
     config.addGlobalInterceptor(this.interceptor);
     // Fires at once where the adapter exists already; under a TestingModule when the application is created.
     this.adapterReady = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
@@ -107,6 +109,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     const position = interceptors.indexOf(this.interceptor);
     if (position >= 0) interceptors.splice(position, 1);
     this.config.addGlobalFilter(new ExceptionObserver());
+    this.running.whileInForce(() => traceGraphql(this.running, this.modules, this.arrivals));
   }
 
   onModuleInit(): void {

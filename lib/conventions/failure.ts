@@ -42,6 +42,12 @@ export function recordExceptionAt(span: Span, thrown: unknown, epochMs: number):
 export function recordFailure(span: Span, thrown: unknown): void {
   if (!span.isRecording()) return;
   recordException(span, thrown);
+  markFailure(span, thrown);
+}
+
+/** Marks a span failed by what another span has recorded. */
+export function markFailure(span: Span, thrown: unknown): void {
+  if (!span.isRecording()) return;
   span.setAttribute('error.type', errorType(thrown));
   span.setStatus({ code: SpanStatusCode.ERROR, message: exceptionMessage(thrown) });
 }

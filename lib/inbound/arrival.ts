@@ -5,7 +5,7 @@
 import { type Attributes, type Context, context, isSpanContextValid, type Link, type Span, SpanKind, trace } from '@opentelemetry/api';
 import { isObservable } from 'rxjs';
 import { codeAttributes } from '../conventions/code.js';
-import { recordFailure } from '../conventions/failure.js';
+import { markFailure, recordFailure } from '../conventions/failure.js';
 import { followObservable } from '../local/follow-observable.js';
 import { anyRule } from '../local/ignore-rules.js';
 import { NO_SPAN } from '../local/run-in-span.js';
@@ -124,6 +124,8 @@ class Arrived extends ServedWork {
   private thrown: unknown = nothingThrown;
   private isServed = false;
   private hasEscaped = false;
+  private isAnsweredWithError = false;
+  private isRecorded = false;
   private isGoingOn = false;
   private running: ArrivalSpan | undefined;
 
@@ -142,11 +144,25 @@ class Arrived extends ServedWork {
     return (this.running = new ArrivalSpan(this.span, ctx, this));
   }
 
+  get isTaken(): boolean {
+    return this.isServed;
+  }
+
   enter(): boolean {
     const isFirst = !this.isServed;
     this.isServed = true;
     if (isFirst) this.isGoingOn = true;
     return isFirst;
+  }
+
+  override named(name: string, attributes: () => Attributes): void {
+    if (this.span.isRecording()) this.span.updateName(name).setAttributes(attributes());
+  }
+
+  override answeredWith(thrown: unknown, isRecorded: boolean): void {
+    this.threw(thrown);
+    this.isAnsweredWithError = true;
+    this.isRecorded = isRecorded;
   }
 
   handledBy(className: string, method: string): void {
@@ -180,7 +196,8 @@ class Arrived extends ServedWork {
   /** Before filters and transports made something else of it, where that is known. */
   fail(thrown: unknown): void {
     const original = this.thrown === nothingThrown ? thrown : this.thrown;
-    (this.arrival.fail ?? recordFailure)(this.span, original);
+    if (this.isRecorded) markFailure(this.span, original);
+    else (this.arrival.fail ?? recordFailure)(this.span, original);
   }
 
   /** At once, whatever goes on. */
@@ -198,10 +215,10 @@ class Arrived extends ServedWork {
     return this.thrown !== nothingThrown;
   }
 
-  /** Nothing comes any more; true where that is a failure, because an exception has ended in a filter. */
+  /** Nothing comes any more; true where that is a failure, because an exception has ended in a filter or in the answer. */
   leave(): boolean {
     this.open.delete(this);
-    return this.hasEscaped && this.arrival.failsWithFilters === true;
+    return this.isAnsweredWithError || (this.hasEscaped && this.arrival.failsWithFilters === true);
   }
 }
 

@@ -135,6 +135,8 @@ export class HttpServerTracing implements Entrance {
       return done();
     }
     if (work instanceof UntracedRequest && work.request === request) return done();
+    // A handshake that a plugin of Fastify routes like a request: its response lasts as long as the socket.
+    if (isHandshake(request)) return done();
     const active = context.active();
     // A request that is injected within another one is a request of its own.
     const foreign = work === undefined ? foreignServerSpan() : undefined;
@@ -202,6 +204,11 @@ export class HttpServerTracing implements Entrance {
 function pathOf({ url = '/' }: InboundRequest): string {
   const mark = url.indexOf('?');
   return mark < 0 ? url : url.slice(0, mark);
+}
+
+function isHandshake({ headers }: IncomingMessage): boolean {
+  const { upgrade } = headers;
+  return typeof upgrade === 'string' && upgrade.toLowerCase() === 'websocket';
 }
 
 /** Whether OpenTelemetry's instrumentation-http will open the span inside the original `emit`. */

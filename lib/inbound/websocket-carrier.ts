@@ -38,6 +38,20 @@ export class CarrierSearch {
     }
   }
 
+  /** In what GraphQL hands to resolvers as context, for what it knows of a socket or request; its headers, where no context is found. */
+  inContext(value: unknown): Carrier {
+    if (!isRecord(value)) return {};
+    const { req, request, connectionParams, _connectionInit } = value;
+    const inner = isRecord(req) ? req : undefined;
+    const socket = isRecord(inner?.['extra']) ? inner['extra']['request'] : undefined;
+    for (const params of [connectionParams, _connectionInit, inner?.['connectionParams']]) {
+      const carrier = this.inObject(params);
+      if (carrier !== undefined) return carrier;
+    }
+    const [headers] = [request, socket, inner].map(from => (isRecord(from) ? from['headers'] : undefined)).filter(isRecord);
+    return (headers ?? {}) as Carrier;
+  }
+
   inObject(value: unknown): Carrier | undefined {
     if (!isRecord(value)) return undefined;
     if (this.has(value)) return value;
