@@ -13,7 +13,12 @@ export default {
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/(consumers|foreign|backends)/'],
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/consumers/'],
   extensionsToTreatAsEsm: ['.ts'],
-  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1', '^cookie$': '<rootDir>/test/cookie.cjs' },
+  moduleNameMapper: {
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    '^cookie$': '<rootDir>/test/cookie.cjs',
+    // @fastify/static, which mercurius loads, requires one that is an ES module.
+    '^content-disposition$': '<rootDir>/node_modules/content-disposition/dist/index.js',
+  },
   transform: { '^.+\\.ts$': ['ts-jest', { useESM: true, tsconfig: 'tsconfig.json' }] },
   // The page runs in a browser; test/viewer/page looks at it there.
   collectCoverageFrom: ['lib/**/*.ts', '!lib/viewer/page/**'],

@@ -2,6 +2,7 @@
 export { TracingModule, type TracingAsyncOptions, type TracingOptionsFactory } from './tracing.module.js';
 export type {
   ExporterName,
+  GraphqlOptions,
   IgnoreRule,
   InboundMessage,
   InboundOptions,

@@ -5,7 +5,12 @@ import { createPipeline, type Pipeline } from './pipeline/pipeline.js';
 import { holdContextManager } from './pipeline/global-registration.js';
 import { createRelay } from './propagation/relay.propagator.js';
 import type { TracingOptions } from './tracing.options.js';
-import { type ResolvedInboundOptions, type ResolvedOutboundOptions, resolveOptions } from './tracing.resolution.js';
+import {
+  type ResolvedGraphqlOptions,
+  type ResolvedInboundOptions,
+  type ResolvedOutboundOptions,
+  resolveOptions,
+} from './tracing.resolution.js';
 
 const applications = new WeakMap<object, Promise<RunningApplication>>();
 
@@ -15,7 +20,9 @@ const applications = new WeakMap<object, Promise<RunningApplication>>();
  */
 const STARTS = Symbol.for('nestjs-tracing/starts');
 const starts: { readonly pending: Set<RunningApplication>; count: number } = ((
-  globalThis as { [STARTS]?: { readonly pending: Set<RunningApplication>; count: number } }
+  globalThis as {
+    [STARTS]?: { readonly pending: Set<RunningApplication>; count: number };
+  }
 )[STARTS] ??= { pending: new Set(), count: 0 });
 
 /** What the module and its imports share while the application runs. @internal */
@@ -35,6 +42,7 @@ export class RunningApplication implements TracingApplication {
     propagator: TextMapPropagator,
     readonly inbound: ResolvedInboundOptions,
     readonly outbound: ResolvedOutboundOptions,
+    readonly graphql: ResolvedGraphqlOptions,
     readonly logs: boolean,
   ) {
     this.isEnabled = pipeline !== undefined;
@@ -56,12 +64,12 @@ export class RunningApplication implements TracingApplication {
   /** Checks the options and builds the pipeline; with tracing disabled nothing is built and nothing registered. */
   private static async start(options: TracingOptions): Promise<RunningApplication> {
     const resolved = resolveOptions(options);
-    const { inbound, outbound, logs } = resolved;
+    const { inbound, outbound, graphql, logs } = resolved;
     if (resolved.enabled) for (const forerunner of [...starts.pending]) forerunner.giveWay();
     const start = resolved.enabled ? ++starts.count : starts.count;
     const pipeline = resolved.enabled ? await createPipeline(resolved) : undefined;
     const propagator = pipeline?.propagator ?? createRelay(resolved.propagators);
-    const application = new RunningApplication(pipeline, propagator, inbound, outbound, pipeline !== undefined && logs);
+    const application = new RunningApplication(pipeline, propagator, inbound, outbound, graphql, pipeline !== undefined && logs);
     application.enterForce();
     starts.pending.add(application);
     // What failed while the pipeline was built is found out here.

@@ -19,8 +19,10 @@ import { ApplicationConfig, HttpAdapterHost, LazyModuleLoader, ModulesContainer 
 import { Arrivals } from './inbound/arrival.js';
 import { witnessHandlers } from './inbound/controller-handlers.js';
 import { ExceptionObserver } from './inbound/exception-observer.filter.js';
+import { traceGraphql, witnessGraphql } from './inbound/graphql-driver.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { traceRpcServers } from './inbound/rpc-server.js';
+import { traceGateways } from './inbound/websocket-adapter.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { Tracer } from './local/tracer.js';
 import { installLogCorrelation } from './logs/log-correlation.js';
@@ -61,6 +63,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
   private readonly isInCharge: boolean;
   private readonly adapterReady: { unsubscribe(): void } | undefined;
   private readonly endRpc: (() => void) | undefined;
+  private readonly endGateways: (() => void) | undefined;
 
   /** Nest's to call. @internal */
   constructor(
@@ -77,9 +80,11 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge) return;
     this.endRpc = traceRpcServers(modules, this.arrivals);
+    this.endGateways = traceGateways(running, config, modules, this.arrivals, (server, path) => this.http.leaveToSockets(server, path));
     if (!running.isEnabled) return;
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
+    running.whileInForce(() => witnessGraphql(modules));
     config.addGlobalInterceptor(this.interceptor);
     // Fires at once where the adapter exists already; under a TestingModule when the application is created.
     this.adapterReady = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
@@ -104,6 +109,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     const position = interceptors.indexOf(this.interceptor);
     if (position >= 0) interceptors.splice(position, 1);
     this.config.addGlobalFilter(new ExceptionObserver());
+    this.running.whileInForce(() => traceGraphql(this.running, this.modules, this.arrivals));
   }
 
   onModuleInit(): void {
@@ -129,6 +135,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.http.close();
     this.arrivals.close();
     this.endRpc?.();
+    this.endGateways?.();
     this.adapterReady?.unsubscribe();
     await this.running.stop();
   }
@@ -149,8 +156,16 @@ function moduleWith(optionsProvider: Provider[], imports: ModuleMetadata['import
     imports,
     providers: [
       ...optionsProvider,
-      { provide: RUNNING, inject: [OPTIONS, ModulesContainer], useFactory: RunningApplication.of },
-      { provide: Tracer, inject: [RUNNING], useFactory: (running: RunningApplication) => new Tracer(running) },
+      {
+        provide: RUNNING,
+        inject: [OPTIONS, ModulesContainer],
+        useFactory: RunningApplication.of,
+      },
+      {
+        provide: Tracer,
+        inject: [RUNNING],
+        useFactory: (running: RunningApplication) => new Tracer(running),
+      },
     ],
     exports: [Tracer],
   };
@@ -162,7 +177,11 @@ function optionsProviders({ useFactory, useClass, useExisting, inject }: Tracing
   if (useFactory !== undefined) return [{ provide: OPTIONS, useFactory, inject }];
   const factory = useClass ?? useExisting ?? '';
   return [
-    { provide: OPTIONS, inject: [factory], useFactory: (made: TracingOptionsFactory) => made.createTracingOptions() },
+    {
+      provide: OPTIONS,
+      inject: [factory],
+      useFactory: (made: TracingOptionsFactory) => made.createTracingOptions(),
+    },
     ...(useClass === undefined ? [] : [{ provide: useClass, useClass }]),
   ];
 }

@@ -113,6 +113,23 @@ export interface OutboundOptions {
   readonly onResponse?: (span: Span, response: OutboundResponse, request: OutboundRequest) => void;
 }
 
+/** How GraphQL is traced. The server span always is named after the operation. @publicApi */
+export interface GraphqlOptions {
+  /** Whether each operation within an HTTP request has a span, `query Users`, below that of the request. @default false */
+  readonly operations?: boolean;
+  /** Whether each call of a resolver's method has a span, `UsersResolver.users`. @default false */
+  readonly resolvers?: boolean;
+  /** Whether each field has a span, those without a resolver included: `User.name`. One for each field of each object. @default false */
+  readonly fields?: boolean;
+  /** Whether spans carry the document, with `*` for its strings and numbers. @default false */
+  readonly document?: boolean;
+  /**
+   * Whether spans are named `query Users` instead of `query`. Clients choose these names: the first 500 different ones count.
+   * @default true
+   */
+  readonly operationNames?: boolean;
+}
+
 /** Options of {@link TracingModule.forRoot}; every field is optional. Code wins over environment variables, these over defaults. @publicApi */
 export interface TracingOptions {
   /** `false` makes no span and registers nothing; `OTEL_SDK_DISABLED=true` does the same and wins over code. @default true */
@@ -141,6 +158,8 @@ export interface TracingOptions {
   readonly inbound?: InboundOptions;
   /** Calls that go out. */
   readonly outbound?: OutboundOptions;
+  /** GraphQL operations, resolvers and fields. */
+  readonly graphql?: GraphqlOptions;
   /** Whether lines of Nest's ConsoleLogger carry `trace_id` and `span_id` inside a span. @default false */
   readonly logs?: boolean;
   /** Whether traces are shown in the browser, those of other local services included; see {@link ViewerOptions}. @default false */

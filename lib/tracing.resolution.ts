@@ -21,6 +21,7 @@ import {
 } from './tracing.checks.js';
 import { readFlag, readList } from './tracing.environment.js';
 import type {
+  GraphqlOptions,
   IgnoreRule,
   InboundMessage,
   InboundOptions,
@@ -66,6 +67,9 @@ export interface ResolvedOutboundOptions {
   readonly onResponse: OutboundOptions['onResponse'];
 }
 
+/** {@link GraphqlOptions} with every default filled in. @internal */
+export type ResolvedGraphqlOptions = Required<GraphqlOptions>;
+
 /** {@link TracingOptions} after code, environment and defaults have been merged and checked. @internal */
 export interface ResolvedTracingOptions {
   readonly enabled: boolean;
@@ -86,6 +90,7 @@ export interface ResolvedTracingOptions {
   readonly tracerProvider: TracerProvider | undefined;
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
+  readonly graphql: ResolvedGraphqlOptions;
   readonly logs: boolean;
   /** `undefined` without viewer. */
   readonly viewer: ResolvedViewerOptions | undefined;
@@ -104,6 +109,7 @@ const OPTIONS = [
   'tracerProvider',
   'inbound',
   'outbound',
+  'graphql',
   'logs',
   'viewer',
   'shutdownTimeoutMs',
@@ -133,6 +139,7 @@ const OUTBOUND = [
   'onRequest',
   'onResponse',
 ] as const satisfies readonly (keyof OutboundOptions)[];
+const GRAPHQL = ['operations', 'resolvers', 'fields', 'document', 'operationNames'] as const satisfies readonly (keyof GraphqlOptions)[];
 
 /** Merges code, environment and defaults; throws on what is wrong in code, warns about what is wrong in the environment. @internal */
 export function resolveOptions(given: TracingOptions = {}, env: NodeJS.ProcessEnv = process.env): ResolvedTracingOptions {
@@ -153,6 +160,7 @@ export function resolveOptions(given: TracingOptions = {}, env: NodeJS.ProcessEn
     tracerProvider: options.tracerProvider === undefined ? undefined : instance('tracerProvider', options.tracerProvider, ['getTracer']),
     inbound: resolveInbound(options.inbound, env),
     outbound: resolveOutbound(options.outbound, env),
+    graphql: resolveGraphql(options.graphql),
     logs: flag('logs', options.logs, false),
     viewer: resolveViewer(options.viewer, env),
     shutdownTimeoutMs: number('shutdownTimeoutMs', options.shutdownTimeoutMs ?? 5000, 0, 2 ** 31 - 1),
@@ -191,6 +199,17 @@ function resolveOutbound(given: OutboundOptions | undefined, env: NodeJS.Process
     fetch: flag('outbound.fetch', outbound.fetch, true),
     onRequest: callback('outbound.onRequest', outbound.onRequest),
     onResponse: callback('outbound.onResponse', outbound.onResponse),
+  };
+}
+
+function resolveGraphql(given: GraphqlOptions | undefined): ResolvedGraphqlOptions {
+  const graphql = objectOf('graphql', given, GRAPHQL);
+  return {
+    operations: flag('graphql.operations', graphql.operations, false),
+    resolvers: flag('graphql.resolvers', graphql.resolvers, false),
+    fields: flag('graphql.fields', graphql.fields, false),
+    document: flag('graphql.document', graphql.document, false),
+    operationNames: flag('graphql.operationNames', graphql.operationNames, true),
   };
 }
 

@@ -23,7 +23,7 @@ import {
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace-node';
 import { discharge, enlist, type TracingApplication, withWork } from '../lib/local/work.js';
-import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../lib/tracing.resolution.js';
+import type { ResolvedGraphqlOptions, ResolvedInboundOptions, ResolvedOutboundOptions } from '../lib/tracing.resolution.js';
 
 /** A context without parent that belongs to `application`. */
 export function rootContextOf(application: TracingApplication): Context {
@@ -51,6 +51,7 @@ export class TestApplication implements TracingApplication {
   readonly traceUrlPrefix;
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
+  readonly graphql: ResolvedGraphqlOptions = { operations: false, resolvers: false, fields: false, document: false, operationNames: true };
   private readonly exporter = new InMemorySpanExporter();
   private readonly started: Span[] = [];
   private readonly provider;

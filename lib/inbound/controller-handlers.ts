@@ -1,12 +1,11 @@
-/** Controller methods as witnesses of the work they serve: each tells it who serves it and what it threw, and is otherwise unchanged. */
+/** Methods of controllers and gateways as witnesses of the work they serve: each tells it who serves it and what it threw, and is otherwise unchanged. */
 import { isObservable, tap } from 'rxjs';
 import { hasSpanAttributes, recordSpanAttributes } from '../local/span-attribute.decorator.js';
 import { isNoSpan } from '../local/no-span.decorator.js';
 import { wrapMethod } from '../local/wrap-method.js';
 import { ExceptionObserver } from './exception-observer.filter.js';
 import { servedWork } from './served-work.js';
-
-type Method = (this: unknown, ...args: unknown[]) => unknown;
+import { type DeclaredMethod, type Method, wrapMethods } from './wrapped-methods.js';
 
 /** What a route handler says about the controller method that it calls. */
 export interface DeclaredHandler {
@@ -17,18 +16,14 @@ export interface DeclaredHandler {
   readonly hasHost: boolean;
 }
 
-interface Handler {
-  readonly method: string;
-  readonly callback: Method;
-}
-
-/** What Nest's decorators leave on a handler: of routes, of messages. */
+/** What Nest's decorators leave on a handler: of routes, of messages to microservices and gateways. */
 const PATTERN = 'microservices:pattern';
-const HANDLED = ['path', PATTERN];
+const EVENT = 'websockets:message_mapping';
+const HANDLED = ['path', PATTERN, EVENT];
 
 /** Inherited ones included. */
-function controllerHandlers(controller: Function): Handler[] {
-  const handlers = new Map<string, Handler>();
+function controllerHandlers(controller: Function): DeclaredMethod[] {
+  const handlers = new Map<string, DeclaredMethod>();
   for (
     let prototype = controller.prototype as object | null;
     prototype && prototype !== Object.prototype;
@@ -45,12 +40,22 @@ function controllerHandlers(controller: Function): Handler[] {
 
 /** The message patterns that only handlers with `@NoSpan()` listen to, as they were declared; `nameOf` tells which of them are the same. */
 export function untracedPatterns(controllers: Iterable<Function>, nameOf: (pattern: unknown) => string): Set<string> {
-  const untraced = new Set<string>();
-  const traced = new Set<string>();
-  for (const controller of controllers) {
+  return onlyUntraced(controllers, callback => ((Reflect.getMetadata(PATTERN, callback) ?? []) as unknown[]).map(nameOf));
+}
+
+/** The events of gateways that only handlers with `@NoSpan()` listen to. */
+export function untracedEvents(gateways: Iterable<Function>): Set<unknown> {
+  return onlyUntraced(gateways, callback =>
+    Reflect.hasMetadata(EVENT, callback) ? [Reflect.getMetadata('message', callback) as unknown] : [],
+  );
+}
+
+function onlyUntraced<Name>(classes: Iterable<Function>, namesOf: (callback: Method) => Name[]): Set<Name> {
+  const untraced = new Set<Name>();
+  const traced = new Set<Name>();
+  for (const controller of classes) {
     for (const { method, callback } of controllerHandlers(controller)) {
-      const patterns = (Reflect.getMetadata(PATTERN, callback) ?? []) as unknown[];
-      for (const pattern of patterns) (isNoSpan(controller, method) ? untraced : traced).add(nameOf(pattern));
+      for (const name of namesOf(callback)) (isNoSpan(controller, method) ? untraced : traced).add(name);
     }
   }
   return new Set([...untraced].filter(name => !traced.has(name)));
@@ -64,44 +69,10 @@ export function declaredHandler(routeHandler: Function): DeclaredHandler | undef
   return Reflect.getOwnMetadata(DECLARED, routeHandler) as DeclaredHandler | undefined;
 }
 
-/** Puts a witness around each route handler of a controller; returns what takes them out again. */
+/** Puts a witness around each handler of a controller or gateway; returns what takes them out again. */
 export function witnessHandlers(controller: Function): () => void {
-  const prototype = controller.prototype as Record<string, unknown>;
-  const held: Witness[] = [];
-  for (const { method, callback } of controllerHandlers(controller)) {
-    let witness = witnesses.get(callback);
-    // Another application may have put it there; a base class's is not that of the class which inherits it.
-    if (witness?.controller !== controller) {
-      const own = Object.getOwnPropertyDescriptor(prototype, method);
-      const replacement = describing(controller, method, callback);
-      Object.defineProperty(prototype, method, { ...own, value: replacement, writable: true, configurable: true });
-      const restore = (): void => {
-        if (Object.getOwnPropertyDescriptor(prototype, method)?.value !== replacement) return;
-        if (own === undefined) Reflect.deleteProperty(prototype, method);
-        else Object.defineProperty(prototype, method, own);
-      };
-      witness = { controller, holders: 0, restore };
-      witnesses.set(replacement, witness);
-    }
-    witness.holders += 1;
-    held.push(witness);
-  }
-  return () => {
-    for (const witness of held.splice(0)) {
-      witness.holders -= 1;
-      if (witness.holders === 0) witness.restore();
-    }
-  };
+  return wrapMethods(controller, controllerHandlers(controller), describing);
 }
-
-/** One wrapped handler and how many applications want it. */
-interface Witness {
-  readonly controller: Function;
-  holders: number;
-  restore(): void;
-}
-
-const witnesses = new WeakMap<Function, Witness>();
 
 /** The witness of a handler, with what it tells the router about it. */
 function describing(controller: Function, method: string, callback: Method): Method {
@@ -138,11 +109,12 @@ function witnessing(controller: Function, method: string, callback: Method): Met
     // A filter on the handler may hide what it threw from the observer of exceptions; here it is always seen.
     try {
       const result = callback.apply(this, args);
-      if (result instanceof Promise) result.then(undefined, (thrown: unknown) => work.threw(thrown));
-      else if (isObservable(result)) return result.pipe(tap({ error: thrown => work.threw(thrown) }));
-      return result;
+      if (!(result instanceof Promise)) work.returned();
+      else work.returned(result.then(undefined, (thrown: unknown) => work.threw(thrown)));
+      return isObservable(result) ? result.pipe(tap({ error: thrown => work.threw(thrown) })) : result;
     } catch (thrown) {
       work.threw(thrown);
+      work.returned();
       throw thrown;
     }
   };

@@ -5,7 +5,7 @@ import { servedWork } from './served-work.js';
 /** "Matches" nothing; being asked is enough. Nothing is paid where nothing is thrown. */
 class NoException {
   static [Symbol.hasInstance](thrown: unknown): boolean {
-    servedWork()?.threw(thrown);
+    servedWork()?.escaped(thrown);
     return false;
   }
 }

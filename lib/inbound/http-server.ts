@@ -41,6 +41,10 @@ export class HttpServerTracing implements Entrance {
   readonly open = new Set<ServerRequest>();
   private readonly undo: (() => void)[] = [];
   private isClosed = false;
+  private readonly polled: {
+    readonly server: object;
+    readonly base: string;
+  }[] = [];
 
   private readonly routes: DeclaredRoutes;
   private readonly isIgnored: (request: InboundRequest) => boolean;
@@ -93,6 +97,20 @@ export class HttpServerTracing implements Entrance {
     });
   }
 
+  /** Requests below `path` of `server` are polls: how a transport of sockets moves its messages, each of which has a span of its own. */
+  leaveToSockets(server: object, path: string): void {
+    const base = path.replace(/\/+$/, '');
+    this.polled.push({ server, base });
+  }
+
+  private isPoll(server: object, url: string | undefined): boolean {
+    return this.polled.some(({ server: polled, base }) => {
+      if (polled !== server || url?.startsWith(base) !== true) return false;
+      const next = url[base.length];
+      return next === undefined || next === '/' || next === '?';
+    });
+  }
+
   /** Ends the spans of requests that are still open and takes every hook out again. */
   close(): void {
     this.isClosed = true;
@@ -101,6 +119,7 @@ export class HttpServerTracing implements Entrance {
   }
 
   private enterServer(server: EventEmitter, emit: EventEmitter['emit'], request: IncomingMessage, response: OutgoingMessage): boolean {
+    if (this.polled.length > 0 && this.isPoll(server, request.url)) return emit.call(server, 'request', request, response);
     if (this.isClosed || isInstrumented(server)) return emit.call(server, 'request', request, response);
     const ctx = this.openRequest(request, response);
     return ctx === undefined
@@ -119,6 +138,8 @@ export class HttpServerTracing implements Entrance {
       return done();
     }
     if (work instanceof UntracedRequest && work.request === request) return done();
+    // A handshake that a plugin of Fastify routes like a request: its response lasts as long as the socket.
+    if (isHandshake(request)) return done();
     const active = context.active();
     // A request that is injected within another one is a request of its own.
     const foreign = work === undefined ? foreignServerSpan() : undefined;
@@ -188,9 +209,16 @@ function pathOf({ url = '/' }: InboundRequest): string {
   return mark < 0 ? url : url.slice(0, mark);
 }
 
+function isHandshake({ headers }: IncomingMessage): boolean {
+  const { upgrade } = headers;
+  return typeof upgrade === 'string' && upgrade.toLowerCase() === 'websocket';
+}
+
 /** Whether OpenTelemetry's instrumentation-http will open the span inside the original `emit`. */
 function isInstrumented(server: EventEmitter): boolean {
-  const prototype = Object.getPrototypeOf(server) as { emit?: { __wrapped?: boolean } } | null;
+  const prototype = Object.getPrototypeOf(server) as {
+    emit?: { __wrapped?: boolean };
+  } | null;
   return prototype?.emit?.__wrapped === true;
 }
 

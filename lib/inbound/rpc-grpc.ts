@@ -92,7 +92,12 @@ function traced(method: Method, describeCall: (call: ServerCall) => Arrival, isU
 function describe(name: string, call: ServerCall, url: unknown): Arrival {
   const host = call.getHost?.() ?? url;
   return {
-    message: { system: GRPC, destination: name, url: name, headers: headersOf(call.metadata) },
+    message: {
+      system: GRPC,
+      destination: name,
+      url: name,
+      headers: headersOf(call.metadata),
+    },
     kind: SpanKind.SERVER,
     name,
     attributes: () => ({
@@ -171,7 +176,10 @@ class ServedCall {
 /** What @grpc/grpc-js makes of an error that a method answers with. */
 function statusOf(error: unknown): GrpcStatus {
   if (isGrpcStatus(error)) return error;
-  return { code: GRPC_UNKNOWN, details: (error as { message?: unknown } | undefined)?.message };
+  return {
+    code: GRPC_UNKNOWN,
+    details: (error as { message?: unknown } | undefined)?.message,
+  };
 }
 
 /** Under which the server keeps the handler of a pattern. */
@@ -184,7 +192,10 @@ function nameOf(definition: unknown, pattern: string): string {
   const path = (definition as { path?: unknown } | undefined)?.path;
   if (typeof path === 'string') return grpcMethod(path);
   try {
-    const { service, rpc } = JSON.parse(pattern) as { service: unknown; rpc: unknown };
+    const { service, rpc } = JSON.parse(pattern) as {
+      service: unknown;
+      rpc: unknown;
+    };
     return `${String(service)}/${String(rpc)}`;
   } catch {
     return pattern;

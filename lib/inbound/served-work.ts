@@ -1,5 +1,5 @@
 /** Work that a handler of a Nest controller or gateway serves: what handlers and filters tell it while it is under way. */
-import type { Context, Span } from '@opentelemetry/api';
+import type { Attributes, Context, Span } from '@opentelemetry/api';
 import { type TracingApplication, type Work, workIn } from '../local/work.js';
 
 export abstract class ServedWork implements Work {
@@ -8,12 +8,30 @@ export abstract class ServedWork implements Work {
   abstract readonly application: TracingApplication;
   abstract readonly span: Span;
 
+  /** A handler of a controller or gateway serves it: what else is executed meanwhile is that handler's affair. */
+  abstract readonly isTaken: boolean;
   /** True for the first handler that is entered: what it calls itself is its own affair. */
   abstract enter(): boolean;
   /** It is known which method of which class serves. */
   abstract handledBy(className: string, method: string): void;
   /** Something was thrown; whether the work failed shows at its end. The last one counts. */
   abstract threw(thrown: unknown): void;
+  /** The handler that was entered has returned; `settled` tells when it is done, even where nobody waits for it any more. */
+  returned(_settled?: PromiseLike<unknown>): void {
+    // Most work ends with what is made of the result.
+  }
+  /** What is served has a name of its own, which says more than the route. */
+  named(_name: string, _attributes: () => Attributes, _route: string | undefined): void {
+    // Most work has the name that it came with.
+  }
+  /** The answer tells of an error, and yet is one; whether the exception stands on another span already. */
+  answeredWith(_thrown: unknown, _isRecorded: boolean): void {
+    // Most work fails by what is thrown.
+  }
+  /** Something thrown has reached the exception filters. */
+  escaped(thrown: unknown): void {
+    this.threw(thrown);
+  }
   /** The handler wants no tracing: the span, never ended, reaches no exporter, and the caller's context takes its place. */
   abstract abandon(): void;
 }

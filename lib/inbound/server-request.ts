@@ -1,7 +1,7 @@
 /** One HTTP request from its arrival to the close of its response: opens its SERVER span, completes it as things become known, ends it once. */
 import { type Attributes, type Context, type Span, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
 import { codeAttributes } from '../conventions/code.js';
-import { errorType, exceptionMessage, recordExceptionAt } from '../conventions/failure.js';
+import { errorType, exceptionMessage, markFailure, recordExceptionAt } from '../conventions/failure.js';
 import {
   routeAttributes,
   type ServerMessage,
@@ -54,6 +54,7 @@ type Ownership = 'own' | 'foreign';
 
 /** Set while there is a viewer. */
 const URL_HEADER = 'x-trace-url';
+const SEVERAL = 'GraphQL Operations';
 const nothingThrown = Symbol('nothing thrown');
 
 export class ServerRequest extends ServedWork {
@@ -64,6 +65,9 @@ export class ServerRequest extends ServedWork {
   private isOver = false;
   /** Kept, as a response that is over has let go of its socket. */
   private readonly socket: BrokenSocket;
+  /** How many operations it carries that have a name of their own. */
+  private nameCount = 0;
+  private answered: { readonly thrown: unknown; readonly isRecorded: boolean } | undefined = undefined;
   private undecided: string | undefined = undefined;
   /** Whether a handler has been entered: what it calls itself is its own affair. */
   private isServed = false;
@@ -97,12 +101,29 @@ export class ServerRequest extends ServedWork {
     this.undecided = undefined;
     if (!this.span.isRecording()) return;
     this.span.setAttributes(attributes);
-    this.span.updateName(serverSpanName(this.request.method, route, this.application.inbound.knownMethods));
+    if (this.nameCount === 0) this.span.updateName(serverSpanName(this.request.method, route, this.application.inbound.knownMethods));
+  }
+
+  /** Several operations in one request have no name in common. */
+  override named(name: string, attributes: () => Attributes, route: string | undefined): void {
+    if (!this.hasRoute && route !== undefined) this.routed(route);
+    this.nameCount += 1;
+    if (!this.span.isRecording()) return;
+    this.span.updateName(this.nameCount === 1 ? name : SEVERAL);
+    if (this.nameCount === 1) this.span.setAttributes(attributes());
+  }
+
+  override answeredWith(thrown: unknown, isRecorded: boolean): void {
+    this.answered ??= { thrown, isRecorded };
   }
 
   /** A header or host may still lead to another route. */
   perhapsRouted(route: string): void {
     this.undecided = route;
+  }
+
+  get isTaken(): boolean {
+    return this.isServed;
   }
 
   enter(): boolean {
@@ -161,10 +182,15 @@ export class ServerRequest extends ServedWork {
     const { onResponse } = inbound;
     const isDropped = !isFinished && wasDropped(request, response, this.socket);
     const statusCode = isDropped && !response.headersSent ? undefined : response.statusCode;
-    const failure = this.failureOf(statusCode, isDropped);
-    if (failure !== undefined && this.thrown !== nothingThrown) recordExceptionAt(span, this.thrown, this.thrownAt);
+    // An error status speaks for itself.
+    const answered = statusCode !== undefined && statusCode < 400 && !isDropped ? this.answered : undefined;
+    if (answered !== undefined) this.threw(answered.thrown);
+    const failure = answered === undefined ? this.failureOf(statusCode, isDropped) : errorType(answered.thrown);
+    const isRecorded = answered?.isRecorded === true || this.thrown === nothingThrown;
+    if (failure !== undefined && !isRecorded) recordExceptionAt(span, this.thrown, this.thrownAt);
     const getHeader = (name: string) => this.frameworkHeaders?.(name) ?? response.getHeader(name);
     if (this.ownership === 'foreign') {
+      if (answered !== undefined) markFailure(span, answered.thrown);
       span.setAttributes(serverResponseAttributes(undefined, undefined, getHeader, inbound));
       if (onResponse !== undefined)
         guarded('inbound.onResponse', () => onResponse(span, { statusCode: response.statusCode, getHeader }, request), undefined);

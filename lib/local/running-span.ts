@@ -41,13 +41,18 @@ export class RunningSpan {
     this.end();
   }
 
-  /** Ends the span; whoever comes later changes nothing. */
-  end(): void {
+  /** Leaves the span to whoever opened it; nothing more is told to it. */
+  release(): void {
+    this.isOver = true;
+  }
+
+  /** Ends the span, at a moment that has passed if `endTime`, in milliseconds since 1970, says so; whoever comes later changes nothing. */
+  end(endTime?: number): void {
     if (this.isOver) return;
     this.isOver = true;
     try {
       // A user may have ended the span in hand, and a span that does not record has no end.
-      if (this.span.isRecording()) this.span.end();
+      if (this.span.isRecording()) this.span.end(endTime);
     } catch (error) {
       reportTrouble('span-end', messages.spanNotEnded(), error);
     }

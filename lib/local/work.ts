@@ -1,6 +1,6 @@
 /** What is being worked on: the unit of work in the active context, the application it belongs to, and whether it is traced at all. */
 import { type Context, context, createContextKey, propagation, type Span, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
-import type { ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing.resolution.js';
+import type { ResolvedGraphqlOptions, ResolvedInboundOptions, ResolvedOutboundOptions } from '../tracing.resolution.js';
 
 /** One running application as the rest of the library sees it. @internal */
 export interface TracingApplication {
@@ -12,6 +12,7 @@ export interface TracingApplication {
   readonly propagator: TextMapPropagator;
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
+  readonly graphql: ResolvedGraphqlOptions;
   readonly logs: boolean;
   /** What a trace id is put behind to get a link to the trace; `undefined` where nothing shows it. */
   readonly traceUrlPrefix: string | undefined;

@@ -1,0 +1,51 @@
+/** What spans of GraphQL are called and carry (semantic conventions for GraphQL servers, in development). */
+import type { Attributes } from '@opentelemetry/api';
+
+/** An operation as far as its document and its sender say it. */
+export interface OperationDescription {
+  /** `query`, `mutation`, `subscription`; unknown where the document could not be read. */
+  readonly type: string | undefined;
+  /** The client's name for it, if any. */
+  readonly name: string | undefined;
+  /** As it was sent. */
+  readonly document?: string | undefined;
+}
+
+/** `{type} {name}`; names are the client's to choose, so they are left out on demand. */
+export function operationSpanName({ type, name }: OperationDescription, hasName: boolean): string {
+  if (type === undefined) return 'GraphQL Operation';
+  return hasName && name !== undefined ? `${type} ${name}` : type;
+}
+
+/** Attributes of an operation. */
+export function operationAttributes({ type, name, document }: OperationDescription, hasDocument: boolean): Attributes {
+  const attributes: Attributes = {};
+  if (type !== undefined) attributes['graphql.operation.type'] = type;
+  if (name !== undefined) attributes['graphql.operation.name'] = name;
+  if (hasDocument && document !== undefined) attributes['graphql.document'] = withoutLiterals(document);
+  return attributes;
+}
+
+/** Attributes of a field, named as OpenTelemetry's instrumentation of graphql has them. */
+export function fieldAttributes(type: string, name: string, path: string): Attributes {
+  return {
+    'graphql.field.name': name,
+    'graphql.field.path': path,
+    'graphql.parent.name': type,
+  };
+}
+
+const MAX_DOCUMENT = 4096;
+/** Block strings, strings, comments, numbers; a name may hold digits, and so may a variable. */
+const LITERALS = /"""[^]*?"""|"(?:\\.|[^"\\\n\r])*"|#[^\n\r]*|(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+
+/** A document whose strings and numbers are replaced by `*`, without comments. */
+export function withoutLiterals(document: string): string {
+  const start = document.length > 4 * MAX_DOCUMENT ? document.slice(0, 4 * MAX_DOCUMENT) : document;
+  const redacted = start.replaceAll(LITERALS, literal => (literal.startsWith('#') ? '' : literal.startsWith('"') ? '"*"' : '*'));
+  // What was cut within a string shows no more of it.
+  const isCut = start !== document || redacted.length > MAX_DOCUMENT;
+  const open = isCut ? redacted.lastIndexOf('"') : -1;
+  const safe = open >= 0 && redacted.slice(open - 2, open + 1) !== '"*"' ? redacted.slice(0, open) : redacted;
+  return isCut ? `${safe.slice(0, MAX_DOCUMENT)}…` : safe;
+}

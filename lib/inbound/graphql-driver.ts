@@ -1,0 +1,183 @@
+/** Where GraphQL enters: the drivers of the GraphQL modules of an application, Apollo's, Mercurius's and those made from them. */
+import type { ModulesContainer } from '@nestjs/core';
+import { type Method, replaceMethod, undoAll } from '../local/replace-method.js';
+import { reportTrouble } from '../local/trouble.js';
+import type { TracingApplication } from '../local/work.js';
+import { messages } from '../tracing.messages.js';
+import type { Arrivals } from './arrival.js';
+import { apolloPlugin } from './graphql-apollo.js';
+import type { Resolve, Schema } from './graphql-document.js';
+import { declaredResolvers, isResolver, witnessResolvers } from './graphql-field.js';
+import { isGraphqlInstrumented } from './graphql-instrumentation.js';
+import { traceMercurius } from './graphql-mercurius.js';
+import { Operations } from './graphql-operation.js';
+import { traceSchema } from './graphql-schema.js';
+import { Subscriptions } from './graphql-subscription.js';
+import { tracedGraphqlWs } from './graphql-ws.js';
+import { CarrierSearch } from './websocket-carrier.js';
+
+/** The settings that a driver is started with. */
+interface DriverOptions {
+  readonly schema?: Schema;
+  readonly path?: string;
+  readonly plugins?: readonly unknown[];
+  readonly fieldResolver?: Resolve;
+  readonly context?: unknown;
+  readonly subscriptions?: Readonly<Record<string, unknown>> | undefined;
+  readonly installSubscriptionHandlers?: boolean;
+}
+
+/** Puts witnesses on the resolvers of an application, of which Nest must not have looked at any yet. Returns what takes them off. @internal */
+export function witnessGraphql(modules: ModulesContainer): () => void {
+  return undoAll([...resolversOf(modules)].map(witnessResolvers));
+}
+
+/** Traces the GraphQL modules of an application, none of which must have been started. Returns what undoes it. @internal */
+export function traceGraphql(application: TracingApplication, modules: ModulesContainer, arrivals: Arrivals): () => void {
+  const undo: (() => void)[] = [];
+  for (const driver of driversOf(modules)) {
+    try {
+      const search = new CarrierSearch(application.propagator.fields(), headers => arrivals.hasContext(headers));
+      undo.push(new TracedDriver(driver, application, modules, arrivals, search).undo);
+    } catch (error) {
+      reportTrouble('inbound.graphql', messages.messageNotTraced(), error);
+    }
+  }
+  return undoAll(undo);
+}
+
+class TracedDriver {
+  readonly undo: () => void;
+  private readonly operations: Operations;
+  private readonly subscriptions: Subscriptions;
+  private readonly steps: (() => void)[] = [];
+
+  constructor(
+    private readonly driver: object,
+    application: TracingApplication,
+    private readonly modules: ModulesContainer,
+    private readonly arrivals: Arrivals,
+    private readonly search: CarrierSearch,
+  ) {
+    this.operations = new Operations(application);
+    this.subscriptions = new Subscriptions(this.operations, arrivals, search);
+    this.steps.push(replaceMethod(driver, 'start', start => this.starting(start)));
+    this.undo = () => undoAll(this.steps)();
+  }
+
+  private starting(start: Method): Method {
+    const prepare = (options: DriverOptions, isLeftToOthers: boolean) => this.prepare(options, isLeftToOthers);
+    const finish = (options: DriverOptions, isLeftToOthers: boolean) => this.finish(options, isLeftToOthers);
+    return async function (options, ...rest) {
+      const isLeftToOthers = guard(isGraphqlInstrumented) ?? false;
+      const given = (options ?? {}) as DriverOptions;
+      const prepared = guard(() => prepare(given, isLeftToOthers)) ?? options;
+      const result = await start.call(this, prepared, ...rest);
+      guard(() => finish(given, isLeftToOthers));
+      return result;
+    };
+  }
+
+  private prepare(options: DriverOptions, isLeftToOthers: boolean): DriverOptions {
+    const { operations, subscriptions, arrivals, search } = this;
+    const { schema, fieldResolver } = options;
+    if (schema !== undefined && typeof schema.getTypeMap === 'function') {
+      const resolvers = declaredResolvers(resolversOf(this.modules));
+      this.steps.push(
+        traceSchema(schema, {
+          operations,
+          subscriptions,
+          resolvers,
+          isLeftToOthers,
+          resolveProperty: fieldResolver,
+        }),
+      );
+    }
+    if (!isApollo(this.driver)) return options;
+    const plugins = [...(options.plugins ?? []), apolloPlugin(operations, options.path, this.hasSpan(isLeftToOthers))];
+    const sockets = options.subscriptions ?? (options.installSubscriptionHandlers === true ? { 'graphql-ws': true } : undefined);
+    const config = sockets?.['graphql-ws'];
+    if (config === undefined || config === false || config === null) return { ...options, plugins };
+    const contextValue = sockets?.['context'] ?? options.context;
+    const traced = tracedGraphqlWs(config === true ? {} : config, contextValue, {
+      operations,
+      subscriptions,
+      arrivals,
+      search,
+    });
+    return {
+      ...options,
+      plugins,
+      subscriptions: { ...sockets, 'graphql-ws': traced },
+    };
+  }
+
+  private finish({ path }: DriverOptions, isLeftToOthers: boolean): void {
+    if (isApollo(this.driver)) return;
+    const { operations, arrivals, search } = this;
+    const { instance } = this.driver as { instance?: unknown };
+    if (typeof instance !== 'object' || instance === null) return;
+    const route = path ?? '/graphql';
+    this.steps.push(
+      traceMercurius(instance, {
+        operations,
+        arrivals,
+        search,
+        route,
+        hasSpan: this.hasSpan(isLeftToOthers),
+      }),
+    );
+  }
+
+  private hasSpan(isLeftToOthers: boolean): boolean {
+    return this.operations.application.graphql.operations && !isLeftToOthers;
+  }
+}
+
+/** Drivers for Apollo register it with either framework; their options hold plugins of Apollo's. */
+function isApollo(driver: object): boolean {
+  return typeof Reflect.get(driver, 'registerExpress') === 'function';
+}
+
+/** Whoever starts a schema: recognised by its members, as the package may not be there. */
+function* driversOf(modules: ModulesContainer): Generator<object> {
+  const seen = new Set<unknown>();
+  for (const module of modules.values()) {
+    for (const { instance } of module.providers.values()) {
+      if (typeof instance !== 'object' || instance === null || seen.has(instance)) continue;
+      seen.add(instance);
+      if (['generateSchema', 'mergeDefaultOptions', 'subscriptionWithFilter', 'start'].every(name => isMethod(instance, name))) {
+        yield instance;
+      }
+    }
+  }
+}
+
+function isMethod(instance: object, name: string): boolean {
+  try {
+    return typeof Reflect.get(instance, name) === 'function';
+  } catch {
+    // What other providers do when they are looked at is up to them.
+    return false;
+  }
+}
+
+function* resolversOf(modules: ModulesContainer): Generator<Function> {
+  const seen = new Set<Function>();
+  for (const module of modules.values()) {
+    for (const { metatype, isNotMetatype } of module.providers.values()) {
+      if (isNotMetatype || typeof metatype !== 'function' || seen.has(metatype) || !isResolver(metatype)) continue;
+      seen.add(metatype);
+      yield metatype;
+    }
+  }
+}
+
+function guard<T>(call: () => T): T | undefined {
+  try {
+    return call();
+  } catch (error) {
+    reportTrouble('inbound.graphql', messages.messageNotTraced(), error);
+    return undefined;
+  }
+}

@@ -1,0 +1,163 @@
+/** One GraphQL operation: what it is called, in which context its resolvers run, and how it ends. */
+import { type Context, context, createContextKey, type Span, SpanKind, trace } from '@opentelemetry/api';
+import { markFailure, recordFailure } from '../conventions/failure.js';
+import { operationAttributes, type OperationDescription, operationSpanName } from '../conventions/graphql.js';
+import { RunningSpan } from '../local/running-span.js';
+import type { TracingApplication } from '../local/work.js';
+import { describeOperation, type OperationNode, type ResolveInfo } from './graphql-document.js';
+import { type ServedWork, servedWork } from './served-work.js';
+
+/** Names that clients may still bring into the names of spans; what comes later goes by its type. */
+const MAX_NAMES = 500;
+const MAX_NAME_LENGTH = 100;
+const OPERATION = createContextKey('nestjs-tracing/graphql-operation');
+
+/** What resolvers belong to. */
+export interface Execution {
+  /** In which they run; the active one where nothing else is known. */
+  readonly context: Context | undefined;
+  /** A resolver failed; whether its own span shows the exception already. */
+  threw(thrown: unknown, isRecorded: boolean): void;
+  /** A resolver of its root is under way that wants no span. */
+  abandon(): void;
+  /** A resolver of its root is under way. */
+  handledBy(className: string, method: string): void;
+}
+
+/** The operations of one application that are under way. */
+export class Operations {
+  private readonly names = new Set<string>();
+  private readonly byNode = new WeakMap<object, Execution>();
+  private readonly byContextValue = new WeakMap<object, Execution>();
+
+  constructor(readonly application: TracingApplication) {}
+
+  /** The name of an operation's span. */
+  spanName(description: OperationDescription): string {
+    return operationSpanName(description, this.application.graphql.operationNames && this.isKnown(description.name));
+  }
+
+  attributes(description: OperationDescription) {
+    return operationAttributes(description, this.application.graphql.document);
+  }
+
+  /** From now on resolvers that are handed `contextValue` belong to `execution`. */
+  enlist(contextValue: unknown, execution: Execution): void {
+    if (typeof contextValue === 'object' && contextValue !== null) this.byContextValue.set(contextValue, execution);
+  }
+
+  /** As {@link enlist}, for documents that are parsed for each execution. */
+  enlistDocument(node: OperationNode, execution: Execution): void {
+    this.byNode.set(node, execution);
+  }
+
+  of(contextValue: unknown, { operation }: ResolveInfo): Execution | undefined {
+    const known = this.byNode.get(operation);
+    if (known !== undefined) return known;
+    const byContext = typeof contextValue === 'object' && contextValue !== null ? this.byContextValue.get(contextValue) : undefined;
+    return byContext ?? activeOperation();
+  }
+
+  private isKnown(name: string | undefined): boolean {
+    if (name === undefined || name.length > MAX_NAME_LENGTH) return false;
+    if (this.names.size < MAX_NAMES) this.names.add(name);
+    return this.names.has(name);
+  }
+}
+
+/** The operation that the active context is in. */
+export function activeOperation(): GraphqlOperation | undefined {
+  return context.active().getValue(OPERATION) as GraphqlOperation | undefined;
+}
+
+/** `ctx`, in `operation`. */
+export function inOperation(ctx: Context, operation: GraphqlOperation): Context {
+  return ctx.setValue(OPERATION, operation);
+}
+
+/** An operation within a request whose span there is. */
+export class GraphqlOperation implements Execution {
+  /** What the operation is all of; an operation that a handler executes is not. */
+  private readonly work: ServedWork | undefined;
+  private readonly running: RunningSpan | undefined;
+  private readonly called: Context = context.active();
+  private isKnown = false;
+  private failure: { readonly thrown: unknown; readonly isRecorded: boolean } | undefined;
+  private hasSingleRoot = false;
+  private isOver = false;
+
+  /** `hasSpan`: a span of its own, below the active one. */
+  constructor(
+    private readonly operations: Operations,
+    /** The path of the endpoint, as it is declared. */
+    private readonly route: string | undefined,
+    hasSpan: boolean,
+    /** As far as it is known before it is read. */
+    private readonly document?: string,
+  ) {
+    const work = servedWork();
+    this.work = work?.isTaken === true ? undefined : work;
+    if (!hasSpan) return;
+    const { application } = operations;
+    const span = application.unsampledSpan(this.called) ?? application.tracer.startSpan('GraphQL Operation', internal, this.called);
+    this.running = new RunningSpan(span, trace.setSpan(this.called, span));
+  }
+
+  get context(): Context {
+    return this.running?.context ?? this.called;
+  }
+
+  /** It is known what is executed. */
+  resolved(node: OperationNode | undefined, document = this.document): void {
+    const description = describeOperation(node, document);
+    this.isKnown = true;
+    this.hasSingleRoot = node?.selectionSet?.selections?.length === 1;
+    const name = this.operations.spanName(description);
+    this.work?.named(name, () => this.operations.attributes(description), this.route);
+    const span = this.running?.span;
+    if (span?.isRecording() !== true) return;
+    span.updateName(name);
+    span.setAttributes(this.operations.attributes(description));
+  }
+
+  threw(thrown: unknown, isRecorded: boolean): void {
+    this.failure ??= { thrown, isRecorded };
+  }
+
+  abandon(): void {
+    if (this.hasSingleRoot) this.work?.abandon();
+  }
+
+  handledBy(className: string, method: string): void {
+    if (this.hasSingleRoot) this.work?.handledBy(className, method);
+  }
+
+  /** `errors` are those of the answer. */
+  end(errors: readonly unknown[] = []): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    if (errors.length > 0) this.threw(originalOf(errors[0]), false);
+    const { failure, running, work } = this;
+    // Where it could not be read nothing has been executed: the status of the answer says so.
+    if (failure !== undefined && running === undefined && this.isKnown) {
+      work?.answeredWith(failure.thrown, failure.isRecorded);
+    }
+    if (running === undefined || work?.relay !== undefined) return;
+    if (failure !== undefined) showFailure(running.span, failure.thrown, failure.isRecorded);
+    running.end();
+  }
+}
+
+const internal = { kind: SpanKind.INTERNAL };
+
+/** Marks a span failed; the exception itself stands on one span only. */
+export function showFailure(span: Span, thrown: unknown, isRecorded: boolean): void {
+  if (isRecorded) markFailure(span, thrown);
+  else recordFailure(span, thrown);
+}
+
+/** What a resolver threw, out of the error that graphql made of it. */
+export function originalOf(error: unknown): unknown {
+  const { originalError } = (typeof error === 'object' && error !== null ? error : {}) as { originalError?: unknown };
+  return originalError ?? error;
+}
