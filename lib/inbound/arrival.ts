@@ -1,6 +1,6 @@
 /**
- * What reaches the application other than over HTTP: a call, a message, a job. Its span is opened, its handler runs in it, and it ends with
- * what the handler results in.
+ * What reaches the application, or a handler in it, other than over HTTP: a call, a message, a job, an event, a tick. Its span is opened,
+ * its handler runs in it, and it ends with what the handler results in.
  */
 import { type Attributes, type Context, context, type Link, type Span, SpanKind, trace } from '@opentelemetry/api';
 import { isObservable } from 'rxjs';
@@ -11,7 +11,7 @@ import { anyRule } from '../local/ignore-rules.js';
 import { RunningSpan } from '../local/running-span.js';
 import { SLIM_ROOT, untracedContext } from '../local/slim-context.js';
 import { reportTrouble } from '../local/trouble.js';
-import { isAnyoneEnlisted, type TracingApplication, withWork, workIn } from '../local/work.js';
+import { isAnyoneEnlisted, isSuppressed, type TracingApplication, withWork, workIn } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { InboundMessage } from '../tracing.options.js';
 import { incomingContext, linksTo, trusted } from './caller.js';
@@ -20,9 +20,15 @@ import { UntracedRequest } from './untraced-request.js';
 
 /** One call, message or job as its transport describes it. */
 export interface Arrival {
-  /** What rules see; its headers carry the sender's context. */
+  /** What rules see; its headers carry the sender's context, unless it is sent {@link within} the process. */
   readonly message: InboundMessage;
-  readonly kind: SpanKind.SERVER | SpanKind.CONSUMER;
+  readonly kind: SpanKind.SERVER | SpanKind.CONSUMER | SpanKind.INTERNAL;
+  /** The sender's context where it is in this process: it is believed, and what is not traced there is not traced here. @default none */
+  readonly within?: Context | undefined;
+  /** What the sender's span is to this one. @default `inbound.messageOrigin` for messages, else the parent */
+  readonly origin?: 'parent' | 'link' | undefined;
+  /** The method that serves, where it is known before it is called. */
+  readonly handler?: { readonly className: string; readonly method: string } | undefined;
   /** One of few. */
   readonly name: string;
   /** Asked only for a span that may record. */
@@ -74,32 +80,38 @@ export class Arrivals {
   /** The context of what arrived; `undefined` where there is nothing to carry. */
   private enter(arrival: Arrival, isUntraced: boolean): Context | undefined {
     const { application } = this;
-    const { message } = arrival;
-    const incoming = incomingContext(application, message);
-    const caller = trusted(application, message, incoming);
+    const { message, within } = arrival;
+    if (within !== undefined && (!application.isEnabled || workIn(within)?.relay !== undefined || isSuppressed(within))) return undefined;
+    const incoming = within ?? incomingContext(application, message);
+    const caller = within ?? trusted(application, message, incoming);
     if (!application.isEnabled) {
       if (caller === SLIM_ROOT && !isAnyoneEnlisted()) return undefined;
       return untracedContext(new UntracedRequest(application, message, caller));
     }
     if (isUntraced || this.isIgnored(message)) return untracedContext(new UntracedRequest(application, message, caller));
     // A link where the sender is not believed, or where the options want messages to begin a trace of their own.
-    const isLinked = caller !== incoming || (arrival.kind === SpanKind.CONSUMER && application.inbound.messageOrigin === 'link');
+    const isLinked = caller !== incoming || this.originOf(arrival) === 'link';
     const parent = isLinked ? trace.deleteSpan(caller) : caller;
     const span = application.unsampledSpan(parent) ?? this.start(arrival, parent, isLinked ? linksTo(incoming) : undefined);
     const arrived = new Arrived(application, span, caller, arrival, this.open);
     return withWork(trace.setSpan(parent, span), arrived);
   }
 
+  private originOf({ origin, kind }: Arrival): 'parent' | 'link' {
+    return origin ?? (kind === SpanKind.CONSUMER ? this.application.inbound.messageOrigin : 'parent');
+  }
+
   private start(arrival: Arrival, parent: Context, links: Link[] | undefined): Span {
-    const { name, kind } = arrival;
-    return this.application.tracer.startSpan(name, { kind, attributes: arrival.attributes(), links }, parent);
+    const { name, kind, handler } = arrival;
+    const code = handler === undefined ? undefined : codeAttributes(handler.className, handler.method);
+    return this.application.tracer.startSpan(name, { kind, attributes: { ...arrival.attributes(), ...code }, links }, parent);
   }
 }
 
 /** One arrival from its handler's start to the end of what the handler results in. */
 class Arrived extends ServedWork {
   private thrown: unknown = nothingThrown;
-  private isServed = false;
+  private isServed: boolean;
   private running: RunningSpan | undefined;
 
   constructor(
@@ -110,6 +122,8 @@ class Arrived extends ServedWork {
     private readonly open: Set<Arrived>,
   ) {
     super();
+    // A controller's method that the known handler calls does not serve.
+    this.isServed = arrival.handler !== undefined;
     if (span.isRecording()) open.add(this);
   }
 
