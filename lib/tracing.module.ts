@@ -17,7 +17,8 @@ import {
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, LazyModuleLoader, ModulesContainer } from '@nestjs/core';
 import { Arrivals } from './inbound/arrival.js';
-import { processorsEntrance, workersEntrance } from './inbound/bullmq.js';
+import { workersEntrance } from './inbound/bullmq.js';
+import { entrancesOf } from './inbound/entrances.js';
 import { witnessHandlers } from './inbound/controller-handlers.js';
 import { ExceptionObserver } from './inbound/exception-observer.filter.js';
 import { HttpServerTracing } from './inbound/http-server.js';
@@ -123,7 +124,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.running.whileInForce(() => traceHttpServices(this.modules, this.lazyModules));
     this.running.whileInForce(() => traceClientProxies(this.modules, this.lazyModules));
     this.running.whileInForce(() => traceJobProducers(this.modules, this.lazyModules));
-    this.entrances.push(openEntrances(this.modules, [processorsEntrance(this.arrivals), workersEntrance(this.arrivals)]));
+    this.entrances.push(openEntrances(this.modules, entrancesOf(this.running, this.arrivals)));
     if (this.running.outbound.fetch) this.running.whileInForce(traceFetch);
   }
 

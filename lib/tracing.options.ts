@@ -60,6 +60,11 @@ export interface InboundOptions {
    * which are waited for, have the caller's span as parent. @default 'parent'
    */
   readonly messageOrigin?: 'parent' | 'link';
+  /**
+   * What the span of whoever emits or publishes an event in this process is to those of its handlers (`@OnEvent()`, `@EventsHandler()`, and
+   * the commands of sagas): their parent, or a link from traces of their own. @default 'parent'
+   */
+  readonly eventOrigin?: 'parent' | 'link';
   /** Request headers recorded as `http.request.header.<name>`. @default [] */
   readonly captureRequestHeaders?: readonly string[];
   /** Response headers recorded as `http.response.header.<name>`. @default [] */

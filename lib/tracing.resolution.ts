@@ -38,6 +38,7 @@ export interface ResolvedInboundOptions {
   readonly trust: boolean | ((request: InboundRequest) => boolean);
   readonly ignoreMessages: readonly IgnoreRule<InboundMessage>[];
   readonly messageOrigin: 'parent' | 'link';
+  readonly eventOrigin: 'parent' | 'link';
   /** Lower case. */
   readonly captureRequestHeaders: readonly string[];
   readonly captureResponseHeaders: readonly string[];
@@ -114,6 +115,7 @@ const INBOUND = [
   'trust',
   'ignoreMessages',
   'messageOrigin',
+  'eventOrigin',
   'captureRequestHeaders',
   'captureResponseHeaders',
   'redactQueryKeys',
@@ -169,6 +171,7 @@ function resolveInbound(given: InboundOptions | undefined, env: NodeJS.ProcessEn
     trust: typeof trust === 'function' ? trust : flag('inbound.trust', trust, true, 'true, false or a function'),
     ignoreMessages: rules<IgnoreRule<InboundMessage>>('inbound.ignoreMessages', inbound.ignoreMessages, /./, 'a destination'),
     messageOrigin: oneOf('inbound.messageOrigin', inbound.messageOrigin ?? 'parent', ['parent', 'link']),
+    eventOrigin: oneOf('inbound.eventOrigin', inbound.eventOrigin ?? 'parent', ['parent', 'link']),
     ...headersAndQuery('inbound', inbound, env),
     trustForwardedHeaders: flag('inbound.trustForwardedHeaders', inbound.trustForwardedHeaders, true),
     responseHeader: isSent ? (named ?? 'x-trace-id') : undefined,
