@@ -24,6 +24,7 @@ import { ExceptionObserver } from './inbound/exception-observer.filter.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { traceRpcServers } from './inbound/rpc-server.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
+import { StartUp } from './inbound/start-up.js';
 import { openEntrances } from './inbound/static-providers.js';
 import { Tracer } from './local/tracer.js';
 import { installLogCorrelation } from './logs/log-correlation.js';
@@ -64,6 +65,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
   /** False for a second import into the same application, and for one without `forRoot()`. */
   private readonly isInCharge: boolean;
   private readonly adapterReady: { unsubscribe(): void } | undefined;
+  private readonly startUp: StartUp | undefined;
   private isClosed = false;
   /** What ends the tracing of what else enters. */
   private readonly entrances: (() => void)[] = [];
@@ -85,6 +87,8 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.entrances.push(traceRpcServers(modules, this.arrivals));
     this.beFirstAndLast();
     if (!running.isEnabled) return;
+    const { startedAt } = running;
+    if (startedAt !== undefined) this.startUp = new StartUp(running, startedAt, () => running.deliver());
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
     config.addGlobalInterceptor(this.interceptor);
@@ -124,13 +128,20 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.running.whileInForce(() => traceHttpServices(this.modules, this.lazyModules));
     this.running.whileInForce(() => traceClientProxies(this.modules, this.lazyModules));
     this.running.whileInForce(() => traceJobProducers(this.modules, this.lazyModules));
-    this.entrances.push(openEntrances(this.modules, entrancesOf(this.running, this.arrivals)));
+    this.entrances.push(
+      openEntrances(
+        this.modules,
+        entrancesOf(this.running, this.arrivals, () => this.running.deliver()),
+      ),
+    );
+    this.startUp?.instantiated(this.modules, server instanceof EventEmitter ? server : undefined, this);
     if (this.running.outbound.fetch) this.running.whileInForce(traceFetch);
   }
 
   onApplicationBootstrap(): void {
     if (!this.isInCharge) return;
     this.running.succeed();
+    this.startUp?.bootstrapping();
     // What providers made when their modules were initialized; what they make now comes in a moment.
     this.lookAgain();
     setImmediate(() => this.lookAgain());
@@ -141,6 +152,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     if (!this.isInCharge) return;
     this.http.close();
     this.isClosed = true;
+    this.startUp?.close();
     this.arrivals.close();
     for (const close of this.entrances.splice(0).reverse()) close();
     this.adapterReady?.unsubscribe();

@@ -146,6 +146,11 @@ export interface TracingOptions {
   readonly inbound?: InboundOptions;
   /** Calls that go out. */
   readonly outbound?: OutboundOptions;
+  /**
+   * Whether the start of the application is a trace: `application start`, with a span for making the providers, one for each hook
+   * (`onModuleInit`, `onApplicationBootstrap`), and one for listening. @default false
+   */
+  readonly startUp?: boolean;
   /** Whether lines of Nest's ConsoleLogger carry `trace_id` and `span_id` inside a span. @default false */
   readonly logs?: boolean;
   /** Whether traces are shown in the browser, those of other local services included; see {@link ViewerOptions}. @default false */

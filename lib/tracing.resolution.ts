@@ -87,6 +87,7 @@ export interface ResolvedTracingOptions {
   readonly tracerProvider: TracerProvider | undefined;
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
+  readonly startUp: boolean;
   readonly logs: boolean;
   /** `undefined` without viewer. */
   readonly viewer: ResolvedViewerOptions | undefined;
@@ -105,6 +106,7 @@ const OPTIONS = [
   'tracerProvider',
   'inbound',
   'outbound',
+  'startUp',
   'logs',
   'viewer',
   'shutdownTimeoutMs',
@@ -155,6 +157,7 @@ export function resolveOptions(given: TracingOptions = {}, env: NodeJS.ProcessEn
     tracerProvider: options.tracerProvider === undefined ? undefined : instance('tracerProvider', options.tracerProvider, ['getTracer']),
     inbound: resolveInbound(options.inbound, env),
     outbound: resolveOutbound(options.outbound, env),
+    startUp: flag('startUp', options.startUp, false),
     logs: flag('logs', options.logs, false),
     viewer: resolveViewer(options.viewer, env),
     shutdownTimeoutMs: number('shutdownTimeoutMs', options.shutdownTimeoutMs ?? 5000, 0, 2 ** 31 - 1),

@@ -7,6 +7,14 @@ export const EVENT_EMITTER = 'nestjs.event-emitter';
 export const CQRS = 'nestjs.cqrs';
 export const COMMAND_LINE = 'nest-commander';
 
+/** The names of the spans of an application's start. */
+export const START_UP = { name: 'application start', instantiation: 'instantiation', listen: 'listen' } as const;
+
+/** A lifecycle hook of a module or provider. */
+export function hookAttributes(className: string, hook: string): Attributes {
+  return { 'nestjs.hook': hook, 'code.function.name': `${className}.${hook}` };
+}
+
 /** A job of @nestjs/schedule. */
 export interface ScheduledJob {
   readonly type: 'cron' | 'interval' | 'timeout';

@@ -2,13 +2,18 @@
 import type { TracingApplication } from '../local/work.js';
 import type { Arrivals } from './arrival.js';
 import { processorsEntrance, workersEntrance } from './bullmq.js';
+import { commandsEntrance } from './command.js';
 import { cqrsBusesEntrance, cqrsEventsEntrance, sagasEntrance } from './cqrs.js';
 import { eventEmitterEntrance } from './event-emitter.js';
 import { dynamicJobsEntrance, scheduleEntrance } from './schedule.js';
 import type { Entrance } from './static-providers.js';
 
 /** All of them; of an application that is not enabled, those that a caller's context comes in by. @internal */
-export function entrancesOf({ isEnabled, inbound }: TracingApplication, arrivals: Arrivals): readonly Entrance[] {
+export function entrancesOf(
+  { isEnabled, inbound }: TracingApplication,
+  arrivals: Arrivals,
+  deliver: () => Promise<void>,
+): readonly Entrance[] {
   const queues = [processorsEntrance(arrivals), workersEntrance(arrivals)];
   if (!isEnabled) return queues;
   const { eventOrigin } = inbound;
@@ -20,5 +25,6 @@ export function entrancesOf({ isEnabled, inbound }: TracingApplication, arrivals
     cqrsBusesEntrance(arrivals, eventOrigin),
     cqrsEventsEntrance(arrivals, eventOrigin),
     sagasEntrance(),
+    commandsEntrance(arrivals, deliver),
   ];
 }

@@ -141,7 +141,7 @@ class ScopedEventHandler implements IEventHandler<OrderRefused> {
 
 @Injectable()
 class OrderSagas {
-  @Saga() shipping = (events: Observable<unknown>): Observable<ShipOrder> =>
+  @Saga() shipping = (events: Observable<object>): Observable<ShipOrder> =>
     events.pipe(
       ofType(OrderPlaced),
       delay(5),
