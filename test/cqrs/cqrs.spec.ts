@@ -23,6 +23,9 @@ import { delay, map, type Observable } from 'rxjs';
 import { NoSpan, Span } from '../../lib/index.js';
 import { TracedContext } from '../traced-context.js';
 
+/** An order that is looked up before it is shipped. */
+const ABROAD = 44;
+
 class PlaceOrder {
   constructor(readonly id: number) {}
 }
@@ -72,8 +75,12 @@ class PlaceOrderHandler implements ICommandHandler<PlaceOrder> {
 
 @CommandHandler(ShipOrder)
 class ShipOrderHandler implements ICommandHandler<ShipOrder> {
-  constructor(private readonly work: Work) {}
-  execute({ id }: ShipOrder) {
+  constructor(
+    private readonly work: Work,
+    private readonly queries: QueryBus,
+  ) {}
+  async execute({ id }: ShipOrder) {
+    if (id === ABROAD) await this.queries.execute(new FindOrder(id));
     return this.work.do(`ship ${id}`);
   }
 }
@@ -196,6 +203,15 @@ describe('CQRS', () => {
     expect(handlers.sort()).toEqual(['AuditHandler.handle', 'MailHandler.handle']);
   });
 
+  it('does not say of what the handler of a command does itself that a saga issued it', async () => {
+    await start();
+    await application.inRequest(() => execute(new PlaceOrder(ABROAD)));
+    await application.recorder.waitForSpan('ShipOrder');
+    const { recorder } = application;
+    expect(recorder.parentOf(recorder.find('FindOrder')!)).toBe(recorder.find('ShipOrder'));
+    expect(recorder.find('FindOrder')!.attributes['nestjs.cqrs.saga']).toBeUndefined();
+  });
+
   it('shows a query with its handler, and gives what it returns', async () => {
     await start();
     expect(await application.inRequest(() => application.context.get(QueryBus).execute(new FindOrder(7)))).toBe('found 7');
@@ -276,7 +292,7 @@ describe('CQRS', () => {
 
   it('does not mix up a thousand commands that are under way', async () => {
     await start();
-    await Promise.all(Array.from({ length: 1000 }, (_, n) => application.inRequest(() => execute(new PlaceOrder(n)))));
+    await Promise.all(Array.from({ length: 1000 }, (_, n) => application.inRequest(() => execute(new PlaceOrder(1000 + n)))));
     await application.recorder.waitForSpans(7000, { timeoutMs: 20_000 });
     const traces = new Map<string, string[]>();
     for (const span of application.recorder.spans) {

@@ -8,6 +8,7 @@ import { TracedContext } from '../traced-context.js';
 @Injectable()
 class Work {
   readonly seen: unknown[] = [];
+  readonly headers: object[] = [];
   constructor(readonly tracer: Tracer) {}
   @Span() do(data: unknown) {
     this.seen.push(data);
@@ -16,7 +17,10 @@ class Work {
 
 @Injectable()
 class Listeners {
-  constructor(private readonly work: Work) {}
+  constructor(
+    private readonly work: Work,
+    private readonly emitter: EventEmitter2,
+  ) {}
 
   @OnEvent('order.created') created(order: unknown, more?: unknown) {
     this.work.do([order, more]);
@@ -47,6 +51,11 @@ class Listeners {
 
   @NoSpan() @OnEvent('hush') hush(data: unknown) {
     this.work.do(data);
+    this.emitter.emit('inside', data);
+  }
+
+  @OnEvent('inside') inside() {
+    this.work.headers.push(this.work.tracer.inject({}));
   }
 }
 
@@ -162,6 +171,15 @@ describe('an event of the event emitter', () => {
     await application.inRequest(() => emitter.emitAsync('user.created', 2));
     expect(application.hops()).toEqual(['- > request', '- > request']);
     expect(work.seen).toEqual([1, 2]);
+  });
+
+  it('hands on the context of the caller where it is emitted by what is not traced', async () => {
+    await start();
+    const { tracer } = work;
+    const traceparent = '00-11111111111111111111111111111111-2222222222222222-01';
+    await tracer.with(tracer.extract({ traceparent }), () => emitter.emitAsync('hush', 1));
+    expect(work.headers).toEqual([expect.objectContaining({ traceparent })]);
+    expect(application.recorder.spans).toEqual([]);
   });
 
   it('is a plain call where the method is called by hand', async () => {

@@ -3,6 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { Span, Tracer, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
+import { Collector } from '../pipeline/collector.js';
 import type { FinishedSpan } from '../../lib/viewer/model/trace-span.js';
 
 let failure: Error | undefined;
@@ -106,19 +107,15 @@ describe('the start of an application', () => {
 
   it('that fails is recorded with what failed, and delivered before anybody hears of it', async () => {
     failure = new RangeError('no database');
-    const delivered: string[] = [];
-    const exporter = {
-      export: (spans: { name: string }[], done: (result: { code: number }) => void) => {
-        delivered.push(...spans.map(({ name }) => name));
-        done({ code: 0 });
-      },
-      shutdown: () => Promise.resolve(),
-    };
+    const collector = await Collector.start();
+    process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = collector.url;
     const recorder = new TraceRecorder();
-    @Module({ imports: [DataModule, TracingModule.forRoot({ exporter: [recorder, exporter], startUp: true })] })
+    @Module({ imports: [DataModule, TracingModule.forRoot({ exporter: [recorder, 'otlp'], startUp: true })] })
     class AppModule {}
     await expect(NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false })).rejects.toThrow('no database');
-    expect(delivered).toContain('application start');
+    delete process.env['OTEL_EXPORTER_OTLP_ENDPOINT'];
+    expect(collector.spans.map(({ name }) => name)).toEqual(expect.arrayContaining(['application start', 'Database.onModuleInit']));
+    await collector.stop();
     expect(recorder.find('application start')!.status).toEqual({ code: SpanStatusCode.ERROR, message: 'no database' });
     expect(recorder.find('Database.onModuleInit')!.status.code).toBe(SpanStatusCode.ERROR);
   });
