@@ -23,4 +23,5 @@ export { SpanAttribute } from './local/span-attribute.decorator.js';
 export { Traceable, type TraceableOptions } from './local/traceable.decorator.js';
 export { Tracer } from './local/tracer.js';
 export { traceAxios } from './outbound/axios.js';
+export { traceQueue } from './outbound/bullmq.js';
 export { traceClientProxy } from './outbound/client-proxy.js';

@@ -44,6 +44,8 @@ export class RunningApplication implements TracingApplication {
     readonly outbound: ResolvedOutboundOptions,
     readonly graphql: ResolvedGraphqlOptions,
     readonly logs: boolean,
+    /** When the start began, in milliseconds since 1970; `undefined` where it is not to be traced. */
+    readonly startedAt: number | undefined,
   ) {
     this.isEnabled = pipeline !== undefined;
     this.propagator = this.isEnabled ? propagator : this.contextManager.around(propagator);
@@ -63,13 +65,23 @@ export class RunningApplication implements TracingApplication {
 
   /** Checks the options and builds the pipeline; with tracing disabled nothing is built and nothing registered. */
   private static async start(options: TracingOptions): Promise<RunningApplication> {
+    const startedAt = Date.now();
     const resolved = resolveOptions(options);
     const { inbound, outbound, graphql, logs } = resolved;
     if (resolved.enabled) for (const forerunner of [...starts.pending]) forerunner.giveWay();
     const start = resolved.enabled ? ++starts.count : starts.count;
     const pipeline = resolved.enabled ? await createPipeline(resolved) : undefined;
     const propagator = pipeline?.propagator ?? createRelay(resolved.propagators);
-    const application = new RunningApplication(pipeline, propagator, inbound, outbound, graphql, pipeline !== undefined && logs);
+    const isStartTraced = pipeline !== undefined && resolved.startUp;
+    const application = new RunningApplication(
+      pipeline,
+      propagator,
+      inbound,
+      outbound,
+      graphql,
+      pipeline !== undefined && logs,
+      isStartTraced ? startedAt : undefined,
+    );
     application.enterForce();
     starts.pending.add(application);
     // What failed while the pipeline was built is found out here.
@@ -112,6 +124,11 @@ export class RunningApplication implements TracingApplication {
 
   unsampledSpan(parent: Context): Span | undefined {
     return this.pipeline?.unsampledSpan(parent);
+  }
+
+  /** Delivers what has ended so far, within the deadline of the options. Never rejects. */
+  async deliver(): Promise<void> {
+    await this.pipeline?.forceFlush();
   }
 
   /** Delivers what has been recorded, within the deadline of the options. */

@@ -25,8 +25,11 @@ export const messages = {
   requestNotTraced: () => 'A request could not be traced and goes on without a span.',
   messageNotTraced: () => 'A call or message that came in could not be traced and is handled without a span.',
   messageNotSentTraced: () => 'A call or message that goes out could not be traced and is sent without a span.',
+  entranceNotTraced: () =>
+    'A provider that looks like a scheduler, an event bus, a queue or a command could not be looked at; what enters there is not traced.',
   notAClientProxy: (value: unknown) =>
     `traceClientProxy() got ${show(value)}; expected a ClientProxy of @nestjs/microservices, as ClientProxyFactory.create() returns it.`,
+  notAQueue: (value: unknown) => `traceQueue() got ${show(value)}; expected a Queue or FlowProducer of bullmq.`,
   importedWithoutForRoot: () =>
     'TracingModule is imported without options provider; write "TracingModule.forRoot()" in the root module. The module is global: other modules need not import it.',
   asyncOptionsAmbiguous: (count: number) =>

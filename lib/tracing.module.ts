@@ -17,6 +17,8 @@ import {
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, LazyModuleLoader, ModulesContainer } from '@nestjs/core';
 import { Arrivals } from './inbound/arrival.js';
+import { workersEntrance } from './inbound/bullmq.js';
+import { entrancesOf } from './inbound/entrances.js';
 import { witnessHandlers } from './inbound/controller-handlers.js';
 import { ExceptionObserver } from './inbound/exception-observer.filter.js';
 import { traceGraphql, witnessGraphql } from './inbound/graphql-driver.js';
@@ -24,8 +26,11 @@ import { HttpServerTracing } from './inbound/http-server.js';
 import { traceRpcServers } from './inbound/rpc-server.js';
 import { traceGateways } from './inbound/websocket-adapter.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
+import { StartUp } from './inbound/start-up.js';
+import { openEntrances } from './inbound/static-providers.js';
 import { Tracer } from './local/tracer.js';
 import { installLogCorrelation } from './logs/log-correlation.js';
+import { traceJobProducers } from './outbound/bullmq.js';
 import { traceClientProxies } from './outbound/client-proxies.js';
 import { traceFetch } from './outbound/fetch.js';
 import { traceHttpServices } from './outbound/http-service.js';
@@ -62,8 +67,10 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
   /** False for a second import into the same application, and for one without `forRoot()`. */
   private readonly isInCharge: boolean;
   private readonly adapterReady: { unsubscribe(): void } | undefined;
-  private readonly endRpc: (() => void) | undefined;
-  private readonly endGateways: (() => void) | undefined;
+  private readonly startUp: StartUp | undefined;
+  private isClosed = false;
+  /** What ends the tracing of what else enters. */
+  private readonly entrances: (() => void)[] = [];
 
   /** Nest's to call. @internal */
   constructor(
@@ -79,9 +86,14 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.arrivals = new Arrivals(running);
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge) return;
-    this.endRpc = traceRpcServers(modules, this.arrivals);
-    this.endGateways = traceGateways(running, config, modules, this.arrivals, (server, path) => this.http.leaveToSockets(server, path));
+    this.entrances.push(
+      traceRpcServers(modules, this.arrivals),
+      traceGateways(running, config, modules, this.arrivals, (server, path) => this.http.leaveToSockets(server, path)),
+    );
+    this.beFirstAndLast();
     if (!running.isEnabled) return;
+    const { startedAt } = running;
+    if (startedAt !== undefined) this.startUp = new StartUp(running, startedAt, () => running.deliver());
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
     running.whileInForce(() => witnessGraphql(modules));
@@ -122,22 +134,50 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     if (server instanceof EventEmitter) this.http.hookServer(server);
     this.running.whileInForce(() => traceHttpServices(this.modules, this.lazyModules));
     this.running.whileInForce(() => traceClientProxies(this.running, this.modules, this.lazyModules));
+    this.running.whileInForce(() => traceJobProducers(this.modules, this.lazyModules));
+    this.entrances.push(
+      openEntrances(
+        this.modules,
+        entrancesOf(this.running, this.arrivals, () => this.running.deliver()),
+      ),
+    );
+    this.startUp?.instantiated(this.modules, server instanceof EventEmitter ? server : undefined, this);
     if (this.running.outbound.fetch) this.running.whileInForce(traceFetch);
   }
 
   onApplicationBootstrap(): void {
-    if (this.isInCharge) this.running.succeed();
+    if (!this.isInCharge) return;
+    this.running.succeed();
+    this.startUp?.bootstrapping();
+    // What providers made when their modules were initialized; what they make now comes in a moment.
+    this.lookAgain();
+    setImmediate(() => this.lookAgain());
   }
 
   /** The HTTP server has been closed by now: what was in flight has ended. */
   async onApplicationShutdown(): Promise<void> {
     if (!this.isInCharge) return;
     this.http.close();
+    this.isClosed = true;
+    this.startUp?.close();
     this.arrivals.close();
-    this.endRpc?.();
-    this.endGateways?.();
+    for (const close of this.entrances.splice(0).reverse()) close();
     this.adapterReady?.unsubscribe();
     await this.running.stop();
+  }
+
+  private lookAgain(): void {
+    if (this.isClosed) return;
+    this.running.whileInForce(() => traceJobProducers(this.modules, this.lazyModules));
+    this.entrances.push(openEntrances(this.modules, [workersEntrance(this.arrivals)]));
+  }
+
+  /**
+   * Nest calls the hooks of modules by their distance from the root, and when closing the other way round: every provider is looked at
+   * before its hooks run, and what is under way when the application closes ends before its spans are delivered.
+   */
+  private beFirstAndLast(): void {
+    for (const module of this.modules.values()) if (module.metatype === TracingModule) module.distance = Infinity;
   }
 
   private *controllers(): Generator<Type> {

@@ -60,6 +60,11 @@ export interface InboundOptions {
    * which are waited for, have the caller's span as parent. @default 'parent'
    */
   readonly messageOrigin?: 'parent' | 'link';
+  /**
+   * What the span of whoever emits or publishes an event in this process is to those of its handlers (`@OnEvent()`, `@EventsHandler()`, and
+   * the commands of sagas): their parent, or a link from traces of their own. @default 'parent'
+   */
+  readonly eventOrigin?: 'parent' | 'link';
   /** Request headers recorded as `http.request.header.<name>`. @default [] */
   readonly captureRequestHeaders?: readonly string[];
   /** Response headers recorded as `http.response.header.<name>`. @default [] */
@@ -160,6 +165,11 @@ export interface TracingOptions {
   readonly outbound?: OutboundOptions;
   /** GraphQL operations, resolvers and fields. */
   readonly graphql?: GraphqlOptions;
+  /**
+   * Whether the start of the application is a trace: `application start`, with a span for making the providers, one for each hook
+   * (`onModuleInit`, `onApplicationBootstrap`), and one for listening. @default false
+   */
+  readonly startUp?: boolean;
   /** Whether lines of Nest's ConsoleLogger carry `trace_id` and `span_id` inside a span. @default false */
   readonly logs?: boolean;
   /** Whether traces are shown in the browser, those of other local services included; see {@link ViewerOptions}. @default false */

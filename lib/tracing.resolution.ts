@@ -39,6 +39,7 @@ export interface ResolvedInboundOptions {
   readonly trust: boolean | ((request: InboundRequest) => boolean);
   readonly ignoreMessages: readonly IgnoreRule<InboundMessage>[];
   readonly messageOrigin: 'parent' | 'link';
+  readonly eventOrigin: 'parent' | 'link';
   /** Lower case. */
   readonly captureRequestHeaders: readonly string[];
   readonly captureResponseHeaders: readonly string[];
@@ -91,6 +92,7 @@ export interface ResolvedTracingOptions {
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
   readonly graphql: ResolvedGraphqlOptions;
+  readonly startUp: boolean;
   readonly logs: boolean;
   /** `undefined` without viewer. */
   readonly viewer: ResolvedViewerOptions | undefined;
@@ -110,6 +112,7 @@ const OPTIONS = [
   'inbound',
   'outbound',
   'graphql',
+  'startUp',
   'logs',
   'viewer',
   'shutdownTimeoutMs',
@@ -120,6 +123,7 @@ const INBOUND = [
   'trust',
   'ignoreMessages',
   'messageOrigin',
+  'eventOrigin',
   'captureRequestHeaders',
   'captureResponseHeaders',
   'redactQueryKeys',
@@ -161,6 +165,7 @@ export function resolveOptions(given: TracingOptions = {}, env: NodeJS.ProcessEn
     inbound: resolveInbound(options.inbound, env),
     outbound: resolveOutbound(options.outbound, env),
     graphql: resolveGraphql(options.graphql),
+    startUp: flag('startUp', options.startUp, false),
     logs: flag('logs', options.logs, false),
     viewer: resolveViewer(options.viewer, env),
     shutdownTimeoutMs: number('shutdownTimeoutMs', options.shutdownTimeoutMs ?? 5000, 0, 2 ** 31 - 1),
@@ -177,6 +182,7 @@ function resolveInbound(given: InboundOptions | undefined, env: NodeJS.ProcessEn
     trust: typeof trust === 'function' ? trust : flag('inbound.trust', trust, true, 'true, false or a function'),
     ignoreMessages: rules<IgnoreRule<InboundMessage>>('inbound.ignoreMessages', inbound.ignoreMessages, /./, 'a destination'),
     messageOrigin: oneOf('inbound.messageOrigin', inbound.messageOrigin ?? 'parent', ['parent', 'link']),
+    eventOrigin: oneOf('inbound.eventOrigin', inbound.eventOrigin ?? 'parent', ['parent', 'link']),
     ...headersAndQuery('inbound', inbound, env),
     trustForwardedHeaders: flag('inbound.trustForwardedHeaders', inbound.trustForwardedHeaders, true),
     responseHeader: isSent ? (named ?? 'x-trace-id') : undefined,

@@ -163,6 +163,7 @@ const inboundDefaults: ResolvedInboundOptions = {
   trust: true,
   ignoreMessages: [],
   messageOrigin: 'parent',
+  eventOrigin: 'parent',
   captureRequestHeaders: [],
   captureResponseHeaders: [],
   redactQueryKeys: [],

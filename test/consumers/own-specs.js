@@ -9,13 +9,26 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { install, installNodes, NODE_MAJORS, openWorkbench, root, run, table } from './workbench.js';
 
-/** What Nest 11 talks to brokers with. */
-const LIBRARIES_OF_11 = { amqplib: '0.10.9', 'amqp-connection-manager': '4.1.15', ioredis: '5.11.1', nats: '2.29.3' };
+/** Packages that count their majors, or their versions, apart from Nest's. */
+const OF_NEST_11 = {
+  'amqp-connection-manager': '4.1.15',
+  amqplib: '0.10.9',
+  ioredis: '5.11.1',
+  nats: '2.29.3',
+  '@nestjs/apollo': '13',
+  '@nestjs/bullmq': '11.0.5',
+  '@nestjs/cqrs': '11.0.3',
+  '@nestjs/event-emitter': '3.1.0',
+  '@nestjs/graphql': '13',
+  '@nestjs/mercurius': '13',
+  '@nestjs/schedule': '6.1.3',
+  bullmq: '5.81.5',
+};
 
 /** What differs from package.json; packages that are not named here take the major of Nest itself. */
 const NESTS = new Map([
-  ['11.1.4', { nest: '11.1.4', '@nestjs/axios': '4.0.0', ...LIBRARIES_OF_11 }],
-  ['11', { nest: '11', '@nestjs/axios': '4.0.1', ...LIBRARIES_OF_11 }],
+  ['11.1.4', { nest: '11.1.4', '@nestjs/axios': '4.0.0', ...OF_NEST_11 }],
+  ['11', { nest: '11', '@nestjs/axios': '4.0.1', ...OF_NEST_11 }],
   ['12', undefined],
 ]);
 

@@ -1,0 +1,181 @@
+import { Processor, WorkerHost } from '@nestjs/bullmq';
+import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { context, propagation, ROOT_CONTEXT, trace, type Tracer as ApiTracer } from '@opentelemetry/api';
+import { type Job, Queue, type Telemetry, Worker } from 'bullmq';
+import { Span, traceQueue } from '../../lib/index.js';
+import { Broker } from '../brokers/broker.js';
+import { redis } from '../brokers/redis.js';
+import { describeWithRedis, JobsApplication, type JobsSetup } from './jobs.js';
+
+@Injectable()
+class Work {
+  @Span() async do(_job: Job) {
+    await Promise.resolve();
+  }
+}
+
+@Processor('mail')
+class MailProcessor extends WorkerHost {
+  constructor(private readonly work: Work) {
+    super();
+  }
+  process(job: Job) {
+    return this.work.do(job);
+  }
+}
+
+/** BullMQ without @nestjs/bullmq. */
+let port = 0;
+@Injectable()
+class Plain implements OnModuleInit, OnModuleDestroy {
+  readonly queue = new Queue('plain', { connection: { host: '127.0.0.1', port } });
+  worker: Worker | undefined;
+  constructor(private readonly work: Work) {}
+  onModuleInit() {
+    this.worker = new Worker('plain', job => this.work.do(job), { connection: { host: '127.0.0.1', port } });
+  }
+  async onModuleDestroy() {
+    await this.worker?.close();
+    await this.queue.close();
+  }
+}
+
+/** As the package bullmq-otel implements it. */
+function telemetryOfUser(tracer: ApiTracer): Telemetry {
+  return {
+    tracer: {
+      startSpan: (name, options, ctx) => {
+        const span = tracer.startSpan(`theirs ${name}`, options, ctx as never);
+        return {
+          setSpanOnContext: ctx => trace.setSpan(ctx as never, span),
+          setAttribute: (key, value) => void span.setAttribute(key, value),
+          setAttributes: attributes => void span.setAttributes(attributes),
+          addEvent: (name, attributes) => void span.addEvent(name, attributes),
+          recordException: (exception, time) => span.recordException(exception, time),
+          end: () => span.end(),
+        };
+      },
+    },
+    contextManager: {
+      with: (ctx, fn) => context.with(ctx as never, fn) as never,
+      active: () => context.active(),
+      root: () => ROOT_CONTEXT,
+      getMetadata: ctx => {
+        const carrier = {};
+        propagation.inject(ctx as never, carrier);
+        return JSON.stringify(carrier);
+      },
+      fromMetadata: (ctx, metadata) => propagation.extract(ctx as never, JSON.parse(metadata)),
+    },
+  };
+}
+
+describeWithRedis('the tracing of BullMQ', () => {
+  let broker: Broker;
+  let application: JobsApplication | undefined;
+  beforeAll(async () => {
+    broker = await Broker.start(redis);
+    port = broker.port;
+  });
+  afterEach(() => application?.close());
+  afterAll(() => broker?.stop());
+
+  const start = async (setup: Partial<JobsSetup>) => {
+    application = await JobsApplication.start(broker, { queues: ['mail'], providers: [Work, MailProcessor], ...setup });
+    return application;
+  };
+
+  it('links jobs to their sending, from traces of their own, where the options say so', async () => {
+    const { recorder } = await start({ inbound: { messageOrigin: 'link' } });
+    await application!.inRequest(() => application!.queue('mail').add('welcome', {}));
+    const processing = await recorder.waitForSpan('process mail');
+    expect(processing.parentSpanContext).toBeUndefined();
+    expect(processing.links.map(link => link.context.spanId)).toEqual([recorder.find('send mail')!.spanContext().spanId]);
+    expect(recorder.parentOf(recorder.find('Work.do')!)).toBe(processing);
+  });
+
+  it('leaves out the queues that the options ignore, on either side', async () => {
+    const { recorder } = await start({ outbound: { ignoreMessages: ['mail'] }, inbound: { ignoreMessages: [/^mail$/] } });
+    const completed = new Promise(resolve => application!.context.get(MailProcessor).worker.once('completed', resolve));
+    const job = await application!.inRequest(() => application!.queue('mail').add('welcome', {}));
+    await completed;
+    expect(recorder.spans.map(({ name }) => name)).toEqual(['request']);
+    expect(job.opts.telemetry).toBeUndefined();
+  });
+
+  it('traces queues and workers that providers make themselves', async () => {
+    const { recorder } = await start({ queues: [], providers: [Work, Plain] });
+    await application!.inRequest(() => application!.context.get(Plain).queue.add('welcome', {}));
+    await recorder.waitForSpan('process plain');
+    await recorder.waitForTrace();
+    expect(recorder.tree()).toBe(['request', '  send plain (producer)', '    process plain (consumer)', '      Work.do'].join('\n'));
+  });
+
+  it('traces a queue that it is shown', async () => {
+    const { recorder } = await start({});
+    const queue = traceQueue(traceQueue(new Queue('mail', { connection: { host: '127.0.0.1', port } })));
+    await application!.inRequest(() => queue.add('welcome', {}));
+    await recorder.waitForSpan('process mail');
+    await queue.close();
+    expect(recorder.spans.filter(({ name }) => name === 'send mail')).toHaveLength(1);
+    expect(() => traceQueue({})).toThrow('traceQueue()');
+  });
+
+  it('stands aside where the user has given BullMQ a telemetry: one span per hop', async () => {
+    const telemetry = telemetryOfUser(trace.getTracer('theirs'));
+    const { recorder } = await start({ shared: { telemetry } });
+    await application!.inRequest(() => application!.queue('mail').add('welcome', {}));
+    const processing = await recorder.waitForSpan('theirs process mail');
+    expect(recorder.parentOf(recorder.find('Work.do')!)).toBe(processing);
+    expect(recorder.parentOf(processing)?.name).toBe('theirs add mail.welcome');
+    expect(recorder.spans.filter(({ name }) => /^(send|process) /.test(name))).toEqual([]);
+  });
+
+  it('is understood by a worker with a telemetry of the user, and understands its queue', async () => {
+    const { recorder } = await start({ queues: ['mail', 'theirs'] });
+    const telemetry = telemetryOfUser(trace.getTracer('theirs'));
+    const connection = { host: '127.0.0.1', port };
+    const worker = new Worker('theirs', () => Promise.resolve(), { connection, telemetry });
+    const queue = new Queue('mail', { connection, telemetry });
+    await application!.inRequest(() => application!.queue('theirs').add('there', {}));
+    const there = await recorder.waitForSpan('theirs process theirs');
+    expect(recorder.parentOf(there)?.name).toBe('send theirs');
+    await application!.inRequest(() => queue.add('back', {}));
+    const back = await recorder.waitForSpan('process mail');
+    expect(recorder.parentOf(back)?.name).toBe('theirs add mail.back');
+    await Promise.all([worker.close(), queue.close()]);
+  });
+
+  it('makes no span where tracing is off, and hands on what came in', async () => {
+    const { recorder } = await start({ enabled: false });
+    const completed = new Promise(resolve => application!.context.get(MailProcessor).worker.once('completed', resolve));
+    const job = await application!.queue('mail').add('welcome', {});
+    await completed;
+    expect(job.opts.telemetry).toBeUndefined();
+    expect(recorder.spans).toEqual([]);
+  });
+
+  it('lets jobs that are under way when the application closes come to their end, and delivers their spans', async () => {
+    let finish = () => {};
+    const held = new Promise<void>(resolve => (finish = resolve));
+    @Processor('mail')
+    class Slow extends WorkerHost {
+      async process() {
+        started();
+        await held;
+      }
+    }
+    let started = () => {};
+    const isStarted = new Promise<void>(resolve => (started = resolve));
+    const { recorder } = await start({ providers: [Work, Slow] });
+    await application!.queue('mail').add('slow', {});
+    await isStarted;
+    const closing = application!.close();
+    expect(recorder.find('process mail')).toBeUndefined();
+    finish();
+    await closing;
+    application = undefined;
+    const processing = recorder.find('process mail')!;
+    expect(recorder.parentOf(processing)?.name).toBe('send mail');
+  });
+});

@@ -1,0 +1,68 @@
+/** A command-line program of nest-commander, and one that is an application context; its first argument says which. */
+import { Inject, Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Command, CommandFactory, CommandRunner, SubCommand } from 'nest-commander';
+import { NoSpan, Span, Tracer, TracingModule } from '../../lib/index.js';
+
+@Injectable()
+class Greeter {
+  @Span() async do(...what: unknown[]) {
+    await Promise.resolve();
+    console.log(JSON.stringify(what));
+  }
+}
+
+abstract class Working extends CommandRunner {
+  @Inject(Greeter) protected readonly work!: Greeter;
+}
+
+@Command({ name: 'greet', arguments: '<name>' })
+class Greet extends Working {
+  async run(args: string[], options?: Record<string, unknown>) {
+    await this.work.do(args, options);
+    if (args[0] === 'nobody') throw new RangeError('there is nobody');
+    if (args[0] === 'code') process.exitCode = 3;
+  }
+}
+
+@SubCommand({ name: 'up' })
+class MigrateUp extends Working {
+  async run() {
+    await this.work.do('up');
+  }
+}
+
+@Command({ name: 'migrate', subCommands: [MigrateUp] })
+class Migrate extends CommandRunner {
+  run() {
+    return Promise.resolve();
+  }
+}
+
+@NoSpan()
+@Command({ name: 'hush' })
+class Hush extends Working {
+  async run() {
+    await this.work.do('hush');
+  }
+}
+
+@Module({
+  imports: [TracingModule.forRoot({ serviceName: 'cli', exporter: 'otlp' })],
+  providers: [Greeter, Greet, Migrate, MigrateUp, Hush],
+})
+class AppModule {}
+
+if (process.argv[2] === 'context') {
+  const application = await NestFactory.createApplicationContext(AppModule, { logger: false });
+  await application.get(Tracer).span('import', { root: true }, () => application.get(Greeter).do('import'));
+  await application.close();
+} else {
+  await CommandFactory.run(AppModule, {
+    logger: false,
+    serviceErrorHandler: (error: Error) => {
+      console.error(error.message);
+      process.exit(1);
+    },
+  });
+}

@@ -1,0 +1,170 @@
+import { Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Cron, CronExpression, Interval, ScheduleModule, SchedulerRegistry, Timeout } from '@nestjs/schedule';
+import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import { NoSpan, Span, Tracer, TracingModule } from '../../lib/index.js';
+import { TraceRecorder } from '../../lib/testing/index.js';
+import { TracedContext } from '../traced-context.js';
+
+@Injectable()
+class Work {
+  @Span() do() {
+    return 'done';
+  }
+}
+
+@Injectable()
+class Jobs {
+  quietRuns = 0;
+  constructor(private readonly work: Work) {}
+
+  @Cron(CronExpression.EVERY_SECOND, { name: 'every-second' }) async everySecond() {
+    await new Promise(resolve => setTimeout(resolve, 2));
+    return this.work.do();
+  }
+
+  @Interval('often', 10) async often() {
+    await new Promise(resolve => setTimeout(resolve, 25));
+    this.work.do();
+  }
+
+  @Timeout(15) once() {
+    throw new RangeError('once and never again');
+  }
+
+  @NoSpan() @Interval(5) quiet() {
+    this.quietRuns += 1;
+    this.work.do();
+  }
+
+  @Cron(CronExpression.EVERY_SECOND, { disabled: true }) never() {
+    this.work.do();
+  }
+}
+
+describe('a scheduled job', () => {
+  let application: TracedContext;
+  beforeAll(async () => {
+    application = await TracedContext.start({ imports: [ScheduleModule.forRoot()], providers: [Work, Jobs] });
+  });
+  afterAll(() => application.context.close());
+
+  it('has a root span per tick of a cron expression, and what it does is inside', async () => {
+    const tick = await application.recorder.waitForSpan('Jobs.everySecond', { timeoutMs: 5000 });
+    expect(tick.kind).toBe(SpanKind.INTERNAL);
+    expect(tick.parentSpanContext).toBeUndefined();
+    expect(tick.links).toEqual([]);
+    expect(tick.attributes).toEqual({
+      'nestjs.schedule.type': 'cron',
+      'nestjs.schedule.name': 'every-second',
+      'nestjs.schedule.cron': '* * * * * *',
+      'code.function.name': 'Jobs.everySecond',
+    });
+    const inside = application.recorder.spans.filter(span => application.recorder.parentOf(span) === tick);
+    expect(inside.map(({ name }) => name)).toEqual(['Work.do']);
+  });
+
+  it('has a root span per tick of an interval, also where ticks overlap', async () => {
+    const ticksIn = () => application.recorder.spans.filter(({ name }) => name === 'Jobs.often');
+    await application.recorder.waitForSpans(() => ticksIn().length >= 3);
+    const ticks = ticksIn();
+    expect(ticks.map(({ parentSpanContext }) => parentSpanContext)).toEqual(ticks.map(() => undefined));
+    expect(new Set(ticks.map(span => span.spanContext().traceId)).size).toBe(ticks.length);
+    expect(ticks[0]!.attributes).toEqual({
+      'nestjs.schedule.type': 'interval',
+      'nestjs.schedule.name': 'often',
+      'nestjs.schedule.milliseconds': 10,
+      'code.function.name': 'Jobs.often',
+    });
+    for (const tick of ticks) {
+      const inside = application.recorder.spans.filter(span => application.recorder.parentOf(span) === tick);
+      expect(inside.map(({ name }) => name)).toEqual(['Work.do']);
+    }
+  });
+
+  it('that throws fails its span, and Nest logs the error as ever', async () => {
+    const tick = await application.recorder.waitForSpan('Jobs.once');
+    expect(tick.status).toEqual({ code: SpanStatusCode.ERROR, message: 'once and never again' });
+    expect(tick.attributes).toMatchObject({
+      'error.type': 'RangeError',
+      'nestjs.schedule.type': 'timeout',
+      'nestjs.schedule.milliseconds': 15,
+    });
+  });
+
+  it('that wants no span makes none, and neither does what it calls', async () => {
+    const jobs = application.context.get(Jobs);
+    await application.recorder.waitForSpans(() => jobs.quietRuns >= 3);
+    expect(application.recorder.find('Jobs.quiet')).toBeUndefined();
+    expect(application.recorder.roots.filter(({ name }) => name === 'Work.do')).toEqual([]);
+  });
+
+  it('that is disabled makes no span', () => {
+    expect(application.recorder.find('Jobs.never')).toBeUndefined();
+  });
+
+  it('is a plain call where the method is called by hand', async () => {
+    const traceId = await application.inRequest(async () => {
+      await application.context.get(Jobs).everySecond();
+      return application.context.get(Tracer).traceId;
+    });
+    const spans = application.recorder.spans.filter(span => span.spanContext().traceId === traceId);
+    expect(spans.map(({ name }) => name)).toEqual(['Work.do', 'request']);
+  });
+
+  it('that is registered by hand, in whatever request, begins a trace at each tick', async () => {
+    const registry = application.context.get(SchedulerRegistry);
+    const work = application.context.get(Work);
+    application.inRequest(() => {
+      // The class of the package "cron" that @nestjs/schedule itself uses.
+      const { constructor: Job } = registry.getCronJob('every-second');
+      const job = Reflect.construct(Job, ['* * * * * *', () => work.do()]) as ReturnType<typeof registry.getCronJob>;
+      registry.addCronJob('nightly', job);
+      job.start();
+      registry.addInterval(
+        'pulse',
+        setInterval(() => work.do(), 10),
+      );
+      registry.addTimeout(
+        'alarm',
+        setTimeout(() => work.do(), 10),
+      );
+    });
+    for (const [name, type] of [
+      ['nightly', 'cron'],
+      ['pulse', 'interval'],
+      ['alarm', 'timeout'],
+    ] as const) {
+      const tick = await application.recorder.waitForSpan(name, { timeoutMs: 5000 });
+      expect(tick.parentSpanContext).toBeUndefined();
+      expect(tick.attributes).toMatchObject({ 'nestjs.schedule.type': type, 'nestjs.schedule.name': name });
+      expect(application.recorder.spans.some(span => application.recorder.parentOf(span) === tick)).toBe(true);
+    }
+    registry.deleteCronJob('nightly');
+    registry.deleteInterval('pulse');
+    // What decorators declare is in the registry too, and has no second span by its name there.
+    const names = new Set(application.recorder.spans.map(({ name }) => name));
+    expect([...names].filter(name => ['every-second', 'often'].includes(name))).toEqual([]);
+  });
+});
+
+describe('the scheduler', () => {
+  it('has nothing to do with the span in which the application was started, and nothing is traced that the options ignore', async () => {
+    const recorder = new TraceRecorder();
+    @Module({
+      imports: [
+        ScheduleModule.forRoot(),
+        TracingModule.forRoot({ serviceName: 'jobs', exporter: recorder, inbound: { ignoreMessages: 'Jobs.often' } }),
+      ],
+      providers: [Work, Jobs],
+    })
+    class AppModule {}
+    const forerunner = await TracedContext.start({});
+    const context = await forerunner.inRequest(() => NestFactory.createApplicationContext(AppModule, { logger: false }));
+    const tick = await recorder.waitForSpan('Jobs.once');
+    expect(tick.parentSpanContext).toBeUndefined();
+    expect(recorder.find('Jobs.often')).toBeUndefined();
+    await context.close();
+    await forerunner.context.close();
+  });
+});
