@@ -47,7 +47,8 @@ export const redis: TestTransport = {
   broker: redisServer,
   async prepare() {
     const { port } = await brokerOf(redis);
-    const options = { host: '127.0.0.1', port, retryAttempts: 1000, retryDelay: 50 };
+    // An answer that cannot be sent is an unhandled rejection in Nest 11: it waits for the broker's return.
+    const options = { host: '127.0.0.1', port, retryAttempts: 1000, retryDelay: 50, maxRetriesPerRequest: null };
     return { server: { transport: Transport.REDIS, options }, client: { transport: Transport.REDIS, options } };
   },
 };
