@@ -26,7 +26,7 @@ export interface Pair {
   readonly client: ClientOptions;
 }
 
-export const tcp: TestTransport = {
+const tcp: TestTransport = {
   name: 'TCP',
   system: 'nestjs.tcp',
   protocol: 'rpc',
@@ -106,10 +106,17 @@ function mqtt(name: string, protocolVersion: 4 | 5): TestTransport {
 /** Those that can run here; a broker that is missing is said once. */
 export const transports: readonly TestTransport[] = [tcp, redis, nats, rabbitmq, mqtt5, mqtt311].filter(canRun);
 
-export function canRun({ name, broker }: TestTransport): boolean {
+function canRun({ name, broker }: TestTransport): boolean {
   const missing = broker?.missing();
   if (missing !== undefined) process.stderr.write(`SKIPPED messages over ${name}: ${missing}\n`);
   return missing === undefined;
+}
+
+/** Specs of those among `wanted` that can run here; where none can, they are skipped. */
+export function describeOver(wanted: readonly TestTransport[], title: string, specs: (transport: TestTransport) => void): void {
+  const found = wanted.filter(transport => transports.includes(transport));
+  if (found.length > 0) describe.each(found)(title, specs);
+  else describe.skip.each(wanted)(title, specs); // The lines above say what the machine lacks.
 }
 
 const brokers = new Map<BrokerKind, Promise<Broker>>();
