@@ -14,7 +14,7 @@ export interface RpcServer {
 }
 
 /** What a transport says about one call or message. */
-export interface ReadMessage {
+interface ReadMessage {
   /** What was called or sent to: the concrete one, where a pattern is registered. */
   readonly destination: string;
   /** What rules go by, where many kinds of messages share a destination. @default the destination */

@@ -6,7 +6,7 @@ import { lastValueFrom } from 'rxjs';
 import { type OutboundOptions, Tracer, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
 import { Caller } from './microservices.js';
-import { mqtt311, mqtt5, nats, type Pair, rabbitmq, redis, type TestTransport, transports } from './transports.js';
+import { describeOver, mqtt311, mqtt5, nats, type Pair, rabbitmq, redis, type TestTransport } from './transports.js';
 import { tap, type Wiretap } from './wiretap.js';
 
 const OTHERS = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
@@ -61,10 +61,8 @@ class Sender {
 }
 
 const data = { text: 'grüße', list: [1, null, { deep: true }] };
-const withHeaders = transports.filter(transport => [nats, rabbitmq, mqtt5].includes(transport));
-const inEnvelope = transports.filter(transport => [redis, mqtt311].includes(transport));
 
-describe.each(withHeaders)('what goes over the wire of $name', transport => {
+describeOver([nats, rabbitmq, mqtt5], 'what goes over the wire of $name', transport => {
   let sender: Sender;
   beforeAll(() => transport.prepare(), 60_000);
   afterEach(() => sender.close());
@@ -115,7 +113,7 @@ describe.each(withHeaders)('what goes over the wire of $name', transport => {
   });
 });
 
-describe.each(inEnvelope)('what goes over the wire of $name', transport => {
+describeOver([redis, mqtt311], 'what goes over the wire of $name', transport => {
   let sender: Sender;
   beforeAll(() => transport.prepare(), 60_000);
   afterEach(() => sender.close());

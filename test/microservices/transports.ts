@@ -53,7 +53,8 @@ export const redis: TestTransport = {
   broker: redisServer,
   async prepare() {
     const { port } = await brokerOf(redis);
-    const options = { host: '127.0.0.1', port, retryAttempts: 1000, retryDelay: 50 };
+    // An answer that cannot be sent is an unhandled rejection in Nest 11: it waits for the broker's return.
+    const options = { host: '127.0.0.1', port, retryAttempts: 1000, retryDelay: 50, maxRetriesPerRequest: null };
     return { server: { transport: Transport.REDIS, options }, client: { transport: Transport.REDIS, options } };
   },
 };
@@ -133,10 +134,17 @@ export const transports: readonly TestTransport[] = [tcp, redis, nats, rabbitmq,
 /** Kafka, too, whose client must name what it wants answers to before it connects. */
 export const transportsAndKafka: readonly TestTransport[] = [...transports, ...[kafka].filter(canRun)];
 
-export function canRun({ name, broker }: TestTransport): boolean {
+function canRun({ name, broker }: TestTransport): boolean {
   const missing = broker?.missing();
   if (missing !== undefined) process.stderr.write(`SKIPPED messages over ${name}: ${missing}\n`);
   return missing === undefined;
+}
+
+/** Specs of those among `wanted` that can run here; where none can, they are skipped. */
+export function describeOver(wanted: readonly TestTransport[], title: string, specs: (transport: TestTransport) => void): void {
+  const found = wanted.filter(transport => transports.includes(transport));
+  if (found.length > 0) describe.each(found)(title, specs);
+  else describe.skip.each(wanted)(title, specs); // The lines above say what the machine lacks.
 }
 
 const brokers = new Map<BrokerKind, Promise<Broker>>();

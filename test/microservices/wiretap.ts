@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import mqtt from 'mqtt';
 import type { Pair, TestTransport } from './transports.js';
 
-export interface WireMessage {
+interface WireMessage {
   /** The body, byte by byte. */
   readonly body: string;
   readonly headers: Readonly<Record<string, unknown>>;
