@@ -39,7 +39,7 @@ interface ServerCall extends EventEmitter {
   getHost?(): unknown;
   getDeadline?(): Date | number;
   /** What all ways to answer come down to. */
-  readonly call?: { sendStatus?: unknown; checkCancelled?(): boolean };
+  readonly call?: { sendStatus?: unknown };
 }
 
 type Callback = (this: unknown, ...args: unknown[]) => unknown;
@@ -126,8 +126,7 @@ class ServedCall {
     const wire = call.call;
     this.seesStatus = typeof wire?.sendStatus === 'function';
     if (wire !== undefined && this.seesStatus) {
-      // A handler whose request breaks off may answer before anybody has told it; nothing is sent then.
-      const over = (status: unknown): void => this.over(wire.checkCancelled?.() === true ? this.abandoned() : status);
+      const over = (status: unknown): void => this.over(status);
       replaceMethod(wire, 'sendStatus', sendStatus => {
         return function (status, ...rest) {
           over(status);
@@ -175,11 +174,8 @@ class ServedCall {
 
 /** What @grpc/grpc-js makes of an error that a method answers with. */
 function statusOf(error: unknown): GrpcStatus {
-  if (isGrpcStatus(error)) return error;
-  return {
-    code: GRPC_UNKNOWN,
-    details: (error as { message?: unknown } | undefined)?.message,
-  };
+  const { details, message } = (error ?? {}) as { details?: unknown; message?: unknown };
+  return { code: isGrpcStatus(error) ? error.code : GRPC_UNKNOWN, details: typeof details === 'string' ? details : message };
 }
 
 /** Under which the server keeps the handler of a pattern. */

@@ -252,6 +252,18 @@ describe('a gRPC call', () => {
     }
   });
 
+  it('whose caller goes away right before the deadline has met its deadline', async () => {
+    const deadline = Date.now() + 1000;
+    const { tracer, client } = services.caller;
+    await tracer.span('request', async () => {
+      const call = deskOf(client).ask({ what: 'never' }, new Metadata(), { deadline });
+      const subscription = call.subscribe({ error: () => undefined });
+      await new Promise(resolve => setTimeout(resolve, deadline - Date.now() - 25));
+      subscription.unsubscribe();
+    });
+    expect((await serving()).attributes['rpc.status_code']).toBe('DEADLINE_EXCEEDED');
+  });
+
   it('that the caller gives up on has ended on both sides, and has not failed', async () => {
     for (const call of ['ask', 'list'] as const) {
       services.recorder.clear();
