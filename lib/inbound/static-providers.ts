@@ -5,7 +5,7 @@ import { reportTrouble } from '../local/trouble.js';
 import { messages } from '../tracing.messages.js';
 
 /** One provider as Nest keeps it. */
-export interface Provided {
+interface Provided {
   /** For a provider whose instances are made later, what they will have as prototype. */
   readonly instance: object;
   /** Of the instance. */
