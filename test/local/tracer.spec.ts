@@ -202,6 +202,22 @@ describe('Tracer and carriers', () => {
     expect(second.span('Service.work').parentSpanContext?.spanId).toBe('b'.repeat(16));
   });
 
+  it('extracts from headers that are bytes, and whatever the case of their names', () => {
+    const bytes = { TraceParent: Buffer.from(incoming.traceparent) };
+    expect(trace.getSpanContext(tracer.extract(bytes))?.traceId).toBe(ID);
+  });
+
+  it('links to the senders of a batch, once to each, whatever their headers look like', () => {
+    const other = { traceparent: Buffer.from(`00-${'c'.repeat(32)}-${'d'.repeat(16)}-01`) };
+    const odd = [undefined, null, 'text', {}, { traceparent: 'nonsense' }];
+    const links = tracer.linksFrom([incoming, ...odd, other, incoming] as object[]);
+    expect(links.map(link => link.context.traceId)).toEqual([ID, 'c'.repeat(32)]);
+  });
+
+  it('links to nobody where nothing is traced', () => {
+    expect(new Tracer().linksFrom([incoming])).toEqual([]);
+  });
+
   it('extracts a fresh context where the carrier holds none', () => {
     tracer.span('active', () => tracer.with(tracer.extract({}), () => service.work()));
     expect(app.tree().split('\n')).toEqual(['Service.work', 'active']);
