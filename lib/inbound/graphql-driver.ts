@@ -91,12 +91,8 @@ class TracedDriver {
     const config = sockets?.['graphql-ws'];
     if (config === undefined || config === false || config === null) return { ...options, plugins };
     const contextValue = sockets?.['context'] ?? options.context;
-    const traced = tracedGraphqlWs(config === true ? {} : config, contextValue, {
-      operations,
-      subscriptions,
-      arrivals,
-      search,
-    });
+    const tracing = { operations, subscriptions, arrivals, search, isLeftToOthers };
+    const traced = tracedGraphqlWs(config === true ? {} : config, contextValue, tracing);
     return { ...options, plugins, subscriptions: { ...sockets, 'graphql-ws': traced } };
   }
 

@@ -93,6 +93,7 @@ export class SocketConnection {
       name: socketChangeName(change, declaredPlace),
       attributes: () => socketChangeAttributes(system, place, client),
       links: this.link === undefined ? [] : [this.link],
+      adopted: spanOfSocketIo(),
     };
   }
 }

@@ -41,7 +41,9 @@ export class GraphqlApplication {
     const options = {
       driver: isApollo ? ApolloDriver : MercuriusDriver,
       autoSchemaFile: true,
-      ...(isApollo ? { subscriptions: { 'graphql-ws': true } } : { subscription: { fullWsTransport: true }, graphiql: false, allowBatchedQueries: true }),
+      ...(isApollo
+        ? { subscriptions: { 'graphql-ws': true } }
+        : { subscription: { fullWsTransport: true }, graphiql: false, allowBatchedQueries: true }),
       ...setup.options,
     };
     @Module({
