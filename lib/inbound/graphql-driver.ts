@@ -99,17 +99,9 @@ class TracedDriver {
     const config = sockets?.['graphql-ws'];
     if (config === undefined || config === false || config === null) return { ...options, plugins };
     const contextValue = sockets?.['context'] ?? options.context;
-    const traced = tracedGraphqlWs(config === true ? {} : config, contextValue, {
-      operations,
-      subscriptions,
-      arrivals,
-      search,
-    });
-    return {
-      ...options,
-      plugins,
-      subscriptions: { ...sockets, 'graphql-ws': traced },
-    };
+    const tracing = { operations, subscriptions, arrivals, search, isLeftToOthers };
+    const traced = tracedGraphqlWs(config === true ? {} : config, contextValue, tracing);
+    return { ...options, plugins, subscriptions: { ...sockets, 'graphql-ws': traced } };
   }
 
   private finish({ path }: DriverOptions, isLeftToOthers: boolean): void {

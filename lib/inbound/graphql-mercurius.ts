@@ -43,7 +43,7 @@ export function traceMercurius(instance: object & { graphql?: Mercurius }, traci
       if (isUntraced(context.active())) return call();
       const inside = (operation: GraphqlOperation): unknown => {
         names.set(operation, args[3]);
-        return context.with(inOperation(operation.context, operation), call);
+        return context.with(inOperation(operation.context ?? context.active(), operation), call);
       };
       return execute(tracing, args, inside, call);
     },

@@ -94,6 +94,8 @@ export class GraphqlOperation implements Execution {
     hasSpan: boolean,
     /** As far as it is known before it is read. */
     private readonly document?: string,
+    /** It has come by itself: no request's context is active around its resolvers. */
+    private readonly isEntry = false,
   ) {
     const work = servedWork();
     this.work = work?.isTaken === true ? undefined : work;
@@ -103,8 +105,9 @@ export class GraphqlOperation implements Execution {
     this.running = new RunningSpan(span, trace.setSpan(this.called, span));
   }
 
-  get context(): Context {
-    return this.running?.context ?? this.called;
+  /** Without a span of its own there is nothing to bring back, and somebody else's span may be active meanwhile. */
+  get context(): Context | undefined {
+    return this.running?.context ?? (this.isEntry ? this.called : undefined);
   }
 
   /** It is known what is executed. */

@@ -1,5 +1,5 @@
 /** A query or mutation that comes without an HTTP request, over a socket: it has a server span of its own. */
-import { context, SpanKind } from '@opentelemetry/api';
+import { SpanKind } from '@opentelemetry/api';
 import { describeOperation, type OperationNode } from './graphql-document.js';
 import type { Arrivals } from './arrival.js';
 import { GraphqlOperation, type Operations } from './graphql-operation.js';
@@ -31,12 +31,9 @@ export function servedOperation(sent: Sent, execute: (operation: GraphqlOperatio
       attributes: () => operations.attributes(description),
     }),
     () => {
-      const operation = new GraphqlOperation(operations, undefined, false, document);
+      const operation = new GraphqlOperation(operations, undefined, false, document, true);
       if (node !== undefined) operation.resolved(node);
-      return endWithAnswer(
-        operation,
-        context.with(operation.context, () => execute(operation)),
-      );
+      return endWithAnswer(operation, execute(operation));
     },
   );
 }

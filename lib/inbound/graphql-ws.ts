@@ -1,5 +1,4 @@
 /** graphql-ws as a source of operations: two of its options tell where one begins and ends, and who has sent it. */
-import { context } from '@opentelemetry/api';
 import { reportTrouble } from '../local/trouble.js';
 import { messages } from '../tracing.messages.js';
 import type { Arrivals } from './arrival.js';
@@ -28,6 +27,8 @@ export interface GraphqlWsTracing {
   readonly subscriptions: Subscriptions;
   readonly arrivals: Arrivals;
   readonly search: CarrierSearch;
+  /** Another instrumentation makes the spans of what is executed. */
+  readonly isLeftToOthers: boolean;
 }
 
 /** The options with ours around those of the user; `contextValue` is what operations are handed where they do not say. */
@@ -45,7 +46,7 @@ export function tracedGraphqlWs(config: object, contextValue: unknown, tracing: 
         const { document, operationName } = args[3] as ExecutionArgs;
         return operationIn(document, operationName);
       });
-      if (node === undefined) return call();
+      if (node === undefined || (tracing.isLeftToOthers && node.operation !== 'subscription')) return call();
       const headers = guard(() => headersOf(tracing.search, args)) ?? {};
       if (node.operation !== 'subscription') return begin(node, headers, tracing, ends, call);
       tracing.subscriptions.sentWith(node, headers);
@@ -73,7 +74,7 @@ function begin(
   void servedOperation({ operations, arrivals, headers, node }, operation => {
     operations.enlistDocument(node, operation);
     const answer = new Promise(resolve => ends.set(node, resolve));
-    made.contextValue = context.with(operation.context, call);
+    made.contextValue = call();
     return answer;
   });
   return made.contextValue;

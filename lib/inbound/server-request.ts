@@ -49,7 +49,7 @@ export interface OutgoingMessage {
 type BrokenSocket = { readonly errored?: unknown } | null | undefined;
 type HeaderValue = number | string | readonly string[] | undefined;
 
-/** Where a request's span comes from: opened here, or opened by another instrumentation and completed here. */
+/** Whether a request's span was opened here, or by another instrumentation and is completed here. */
 type Ownership = 'own' | 'foreign';
 
 /** Set while there is a viewer. */
@@ -261,9 +261,8 @@ export function openServerRequest(
 
   const incoming = incomingContext(application, request);
   const caller = trusted(application, request, incoming);
-  const unsampled = application.unsampledSpan(caller);
   const span =
-    unsampled ??
+    application.unsampledSpan(caller) ??
     application.tracer.startSpan(
       serverSpanName(request.method, undefined, inbound.knownMethods),
       {

@@ -98,6 +98,7 @@ export class SocketConnection {
       name: socketChangeName(change, declaredPlace),
       attributes: () => socketChangeAttributes(system, place, client),
       links: this.link === undefined ? [] : [this.link],
+      adopted: spanOfSocketIo(),
     };
   }
 }

@@ -1,0 +1,79 @@
+/** One span for each hop beside OpenTelemetry's own instrumentations; they patch what `require` loads, which takes a process of its own. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { build, type Plugin } from 'esbuild';
+import typescript from 'typescript';
+
+interface Made {
+  readonly name: string;
+  readonly by: string;
+  readonly parent?: string;
+}
+
+/** Nest needs the metadata of decorators, which esbuild does not make. */
+const withMetadata: Plugin = {
+  name: 'typescript',
+  setup({ onLoad }) {
+    const { ES2022 } = typescript.ScriptTarget;
+    const compilerOptions = {
+      target: ES2022,
+      module: typescript.ModuleKind.ES2022,
+      experimentalDecorators: true,
+      emitDecoratorMetadata: true,
+    };
+    onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const { outputText } = typescript.transpileModule(await readFile(path, 'utf8'), { compilerOptions, fileName: path });
+      return { contents: outputText, loader: 'js' };
+    });
+  },
+};
+
+async function spansOf(server: string): Promise<readonly Made[]> {
+  const { outputFiles } = await build({
+    entryPoints: ['test/graphql/instrumented.fixture.ts'],
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    write: false,
+    plugins: [withMetadata],
+  });
+  const flags = ['--import', './test/graphql/instrumentations.fixture.mjs', '--input-type=module'];
+  const running = promisify(execFile)(process.execPath, [...flags, '-', server], { timeout: 15_000 });
+  running.child.stdin?.end(outputFiles[0]!.text);
+  const { stdout } = await running;
+  return JSON.parse(stdout) as Made[];
+}
+
+describe.each(['apollo', 'mercurius'])('beside the instrumentations of graphql and socket.io, with %s', server => {
+  let spans: readonly Made[];
+  const named = (name: string) => spans.filter(span => span.name === name);
+  beforeAll(async () => {
+    spans = await spansOf(server);
+  });
+
+  it('an operation and its fields have their spans, below our server span, which has its name', () => {
+    const [request] = spans.filter(({ by, name }) => by === 'nestjs-tracing' && name === 'query One');
+    expect(request).toBeDefined();
+    expect(request?.parent).toBeUndefined();
+    const executions = spans.filter(({ by, name }) => by === 'graphql' && name === 'query One');
+    expect(executions.map(({ parent }) => parent)).toEqual(['query One by nestjs-tracing']);
+    // Code first they see no resolver of the root: the schema that they have looked at is not the one that is served.
+    expect(named('graphql.resolve user.name').map(({ by }) => by)).toEqual(['graphql']);
+    expect(
+      spans
+        .filter(({ by }) => by === 'nestjs-tracing')
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(['Service.work', 'Service.work', 'message greet', 'query One']);
+    expect(named('Service.work').map(({ parent }) => parent)).toContain('query One by graphql');
+  });
+
+  it('a connection has their span, and a message, which they do not see under Nest, has ours', () => {
+    expect(spans.filter(({ by }) => by === 'socket.io').map(({ name }) => name)).toEqual(['receive /']);
+    expect(named('connect /')).toHaveLength(0);
+    expect(named('message greet').map(({ by }) => by)).toEqual(['nestjs-tracing']);
+    expect(named('Service.work').map(({ parent }) => parent)).toContain('message greet by nestjs-tracing');
+  });
+});
