@@ -28,11 +28,7 @@ export function operationAttributes({ type, name, document }: OperationDescripti
 
 /** Attributes of a field, named as OpenTelemetry's instrumentation of graphql has them. */
 export function fieldAttributes(type: string, name: string, path: string): Attributes {
-  return {
-    'graphql.field.name': name,
-    'graphql.field.path': path,
-    'graphql.parent.name': type,
-  };
+  return { 'graphql.field.name': name, 'graphql.field.path': path, 'graphql.parent.name': type };
 }
 
 const MAX_DOCUMENT = 4096;

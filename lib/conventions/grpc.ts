@@ -66,10 +66,7 @@ export function recordServedStatus(span: Span, status: GrpcStatus, thrown: unkno
     return;
   }
   recordException(span, thrown);
-  span.setStatus({
-    code: SpanStatusCode.ERROR,
-    message: exceptionMessage(thrown),
-  });
+  span.setStatus({ code: SpanStatusCode.ERROR, message: exceptionMessage(thrown) });
 }
 
 /** Marks the span of a call that was made and did not end with `OK`; `thrown` is what broke it on this side, where something did. */
@@ -101,10 +98,7 @@ export function grpcPeer(peer: unknown): Attributes | undefined {
   const colon = peer.lastIndexOf(':');
   const address = peer.slice(0, colon).replace(/^\[|\]$/g, '');
   if (colon < 0 || isIP(address) === 0) return undefined;
-  return {
-    'network.peer.address': address,
-    'network.peer.port': Number(peer.slice(colon + 1)),
-  };
+  return { 'network.peer.address': address, 'network.peer.port': Number(peer.slice(colon + 1)) };
 }
 
 function nameOf(code: number): string {
@@ -112,8 +106,5 @@ function nameOf(code: number): string {
 }
 
 function failed({ details }: GrpcStatus) {
-  return {
-    code: SpanStatusCode.ERROR,
-    message: typeof details === 'string' && details !== '' ? details : undefined,
-  };
+  return { code: SpanStatusCode.ERROR, message: typeof details === 'string' && details !== '' ? details : undefined };
 }

@@ -108,11 +108,7 @@ function peerOf(socket: PeerSocket | null | undefined): Peer {
 }
 
 function askPeer(socket: PeerSocket): Peer {
-  const peer: Peer = {
-    address: socket.remoteAddress,
-    port: socket.remotePort,
-    scheme: socket.encrypted ? 'https' : 'http',
-  };
+  const peer: Peer = { address: socket.remoteAddress, port: socket.remotePort, scheme: socket.encrypted ? 'https' : 'http' };
   Reflect.set(socket, PEER, peer);
   return peer;
 }
@@ -135,10 +131,7 @@ function serverOf(host: string): Server {
   const bare = hasPort ? host.slice(0, colon) : host;
   const address = bare.startsWith('[') && bare.endsWith(']') ? bare.slice(1, -1) : bare;
   lastHost = host;
-  lastServer = {
-    address,
-    port: Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined,
-  };
+  lastServer = { address, port: Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined };
   return lastServer;
 }
 

@@ -3,11 +3,7 @@ import type { Attributes } from '@opentelemetry/api';
 
 /** `service.*` of one running application. */
 export function serviceAttributes(name: string | undefined, version?: string, instanceId?: string): Attributes {
-  return {
-    'service.name': name,
-    'service.version': version,
-    'service.instance.id': instanceId,
-  };
+  return { 'service.name': name, 'service.version': version, 'service.instance.id': instanceId };
 }
 
 /** Where it is deployed: production, staging, … */
@@ -15,22 +11,14 @@ export function deploymentAttributes(environment: string | undefined): Attribute
   return { 'deployment.environment.name': environment };
 }
 
-const ARCHITECTURES: Readonly<Record<string, string>> = {
-  x64: 'amd64',
-  arm: 'arm32',
-  ia32: 'x86',
-  ppc: 'ppc32',
-};
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm: 'arm32', ia32: 'x86', ppc: 'ppc32' };
 
 /** `host.*`, from Node's `os.hostname()` and `os.arch()`. */
 export function hostAttributes(name: string, arch: string): Attributes {
   return { 'host.name': name, 'host.arch': ARCHITECTURES[arch] ?? arch };
 }
 
-const SYSTEMS: Readonly<Record<string, string>> = {
-  win32: 'windows',
-  sunos: 'solaris',
-};
+const SYSTEMS: Readonly<Record<string, string>> = { win32: 'windows', sunos: 'solaris' };
 
 /** `os.*`, from Node's `os.platform()` and `os.release()`. */
 export function osAttributes(platform: string, release: string): Attributes {

@@ -23,18 +23,12 @@ export function socketChangeName(change: 'connect' | 'disconnect', place: string
 
 /** Attributes of a message. */
 export function socketMessageAttributes(system: string, event: string, place: string): Attributes {
-  return {
-    ...rpcAttributes(system, event, undefined),
-    'nestjs.websocket.place': place,
-  };
+  return { ...rpcAttributes(system, event, undefined), 'nestjs.websocket.place': place };
 }
 
 /** Attributes of a client's coming and going. */
 export function socketChangeAttributes(system: string, place: string, { address, userAgent }: SocketClient): Attributes {
-  const attributes: Attributes = {
-    'rpc.system.name': system,
-    'nestjs.websocket.place': place,
-  };
+  const attributes: Attributes = { 'rpc.system.name': system, 'nestjs.websocket.place': place };
   if (address !== undefined) attributes['client.address'] = address;
   if (userAgent !== undefined) attributes['user_agent.original'] = userAgent;
   return attributes;

@@ -83,15 +83,7 @@ class TracedDriver {
     const { schema, fieldResolver } = options;
     if (schema !== undefined && typeof schema.getTypeMap === 'function') {
       const resolvers = declaredResolvers(resolversOf(this.modules));
-      this.steps.push(
-        traceSchema(schema, {
-          operations,
-          subscriptions,
-          resolvers,
-          isLeftToOthers,
-          resolveProperty: fieldResolver,
-        }),
-      );
+      this.steps.push(traceSchema(schema, { operations, subscriptions, resolvers, isLeftToOthers, resolveProperty: fieldResolver }));
     }
     if (!isApollo(this.driver)) return options;
     const plugins = [...(options.plugins ?? []), apolloPlugin(operations, options.path, this.hasSpan(isLeftToOthers))];
@@ -110,15 +102,7 @@ class TracedDriver {
     const { instance } = this.driver as { instance?: unknown };
     if (typeof instance !== 'object' || instance === null) return;
     const route = path ?? '/graphql';
-    this.steps.push(
-      traceMercurius(instance, {
-        operations,
-        arrivals,
-        search,
-        route,
-        hasSpan: this.hasSpan(isLeftToOthers),
-      }),
-    );
+    this.steps.push(traceMercurius(instance, { operations, arrivals, search, route, hasSpan: this.hasSpan(isLeftToOthers) }));
   }
 
   private hasSpan(isLeftToOthers: boolean): boolean {

@@ -38,22 +38,14 @@ export function runField(
 ): unknown {
   const parent = execution.context ?? context.active();
   if (isUntraced(parent)) return context.with(parent, resolve);
-  const field: RunningField = {
-    execution,
-    isRoot: info.path.prev === undefined,
-    span: undefined,
-    thrown: undefined,
-  };
+  const field: RunningField = { execution, isRoot: info.path.prev === undefined, span: undefined, thrown: undefined };
   const call = (): unknown => context.with(context.active().setValue(FIELD, field), resolve);
   const fail = (thrown: unknown): void => execution.threw(field.thrown?.thrown ?? thrown, field.span !== undefined);
   let result: unknown;
   try {
     result = context.with(parent, () => {
       if (spanName === undefined) return call();
-      const options = () => ({
-        kind: SpanKind.INTERNAL,
-        attributes: fieldAttributes(type, info.fieldName, pathOf(info.path)),
-      });
+      const options = () => ({ kind: SpanKind.INTERNAL, attributes: fieldAttributes(type, info.fieldName, pathOf(info.path)) });
       return runInSpan(spanName, { application, options }, span => {
         field.span = span;
         return call();
@@ -102,10 +94,7 @@ export function declaredResolvers(resolvers: Iterable<Function>): Map<string, De
       const type: unknown = Reflect.getMetadata(TYPE, callback) ?? Reflect.getMetadata(TYPE, resolver);
       const name: unknown = Reflect.getMetadata(NAME, callback) ?? method;
       if (typeof type !== 'string' || typeof name !== 'string') continue;
-      declared.set(`${type}.${name}`, {
-        spanName: codeName(resolver.name, method),
-        isUntraced: isNoSpan(resolver, method),
-      });
+      declared.set(`${type}.${name}`, { spanName: codeName(resolver.name, method), isUntraced: isNoSpan(resolver, method) });
     }
   }
   return declared;

@@ -62,16 +62,7 @@ function execute(
 ): unknown {
   const document = typeof source === 'string' ? source : undefined;
   // It has come over a socket, or out of the application itself.
-  if (workIn() === undefined)
-    return servedOperation(
-      {
-        operations,
-        arrivals,
-        headers: search.inContext(contextValue),
-        document,
-      },
-      inside,
-    );
+  if (workIn() === undefined) return servedOperation({ operations, arrivals, headers: search.inContext(contextValue), document }, inside);
   let operation: GraphqlOperation;
   try {
     operation = new GraphqlOperation(operations, route, hasSpan, document);

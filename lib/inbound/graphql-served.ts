@@ -21,11 +21,7 @@ export function servedOperation(sent: Sent, execute: (operation: GraphqlOperatio
   const name = operations.spanName(description);
   return arrivals.serve(
     () => ({
-      message: {
-        system: 'graphql',
-        destination: description.name ?? name,
-        headers,
-      },
+      message: { system: 'graphql', destination: description.name ?? name, headers },
       kind: SpanKind.SERVER,
       name,
       attributes: () => operations.attributes(description),

@@ -73,11 +73,7 @@ class Subscription implements Execution {
     const { operations, description } = this;
     const name = operations.spanName(description);
     return {
-      message: {
-        system: 'graphql',
-        destination: description.name ?? name,
-        headers,
-      },
+      message: { system: 'graphql', destination: description.name ?? name, headers },
       kind: SpanKind.SERVER,
       name,
       attributes: () => this.attributes(),
@@ -117,11 +113,7 @@ class Subscription implements Execution {
     const { operations, description } = this;
     const name = `event ${operations.spanName(description)}`;
     const arrival: Arrival = {
-      message: {
-        system: 'graphql',
-        destination: description.name ?? name,
-        headers: {},
-      },
+      message: { system: 'graphql', destination: description.name ?? name, headers: {} },
       kind: SpanKind.CONSUMER,
       name,
       attributes: () => this.attributes(),

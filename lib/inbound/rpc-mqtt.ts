@@ -15,10 +15,7 @@ export const mqtt: RpcTransport = {
     return {
       destination: textFrom(ctx, 'getTopic') ?? registered,
       template: topic,
-      headers: {
-        ...envelopeIn(),
-        ...lowerCased(Object.entries(userProperties ?? {})),
-      },
+      headers: { ...envelopeIn(), ...lowerCased(Object.entries(userProperties ?? {})) },
       consumerGroup: group,
       clientId: textOf(propertyOf(propertyOf(propertyOf(server, 'mqttClient'), 'options'), 'clientId')),
     };

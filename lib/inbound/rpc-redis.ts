@@ -8,10 +8,7 @@ export const redis: RpcTransport = {
   system: 'redis',
   protocol: 'messaging',
   operation: 'process',
-  read: (_server, registered, [, ctx]) => ({
-    destination: textFrom(ctx, 'getChannel') ?? registered,
-    headers: envelopeIn(),
-  }),
+  read: (_server, registered, [, ctx]) => ({ destination: textFrom(ctx, 'getChannel') ?? registered, headers: envelopeIn() }),
   serverOf: ({ options }) => serverAddress(options?.['host'] ?? 'localhost', options?.['port'] ?? 6379),
   watch: watchEnvelopes,
 };

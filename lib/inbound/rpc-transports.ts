@@ -19,10 +19,7 @@ const tcp: RpcTransport = {
   system: 'nestjs.tcp',
   protocol: 'rpc',
   operation: 'call',
-  read: (_server, registered) => ({
-    destination: registered,
-    headers: envelopeIn(),
-  }),
+  read: (_server, registered) => ({ destination: registered, headers: envelopeIn() }),
   serverOf: server => serverAddress(Reflect.get(server, 'host'), Reflect.get(server, 'port')),
   watch: watchEnvelopes,
 };
@@ -32,10 +29,7 @@ const custom: RpcTransport = {
   system: 'nestjs.custom',
   protocol: 'rpc',
   operation: 'call',
-  read: (_server, registered, [, ctx]) => ({
-    destination: registered,
-    headers: metadataOf(ctx) ?? envelopeIn(),
-  }),
+  read: (_server, registered, [, ctx]) => ({ destination: registered, headers: metadataOf(ctx) ?? envelopeIn() }),
   watch: watchEnvelopes,
 };
 

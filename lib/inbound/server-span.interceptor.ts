@@ -20,10 +20,7 @@ export class ServerSpanInterceptor implements NestInterceptor {
       application.unsampledSpan(SLIM_ROOT) ??
       application.tracer.startSpan(
         `${controller.name}.${method}`,
-        {
-          kind: SpanKind.SERVER,
-          attributes: codeAttributes(controller.name, method),
-        },
+        { kind: SpanKind.SERVER, attributes: codeAttributes(controller.name, method) },
         SLIM_ROOT,
       );
     // Nest binds the handler to the context of this call, not to that of the later subscription.

@@ -53,10 +53,7 @@ export function handshakeOf(server: unknown, args: readonly unknown[], search: C
       place,
       declaredPlace: isRecord(server) && isRecord((server as AnyServer).children) ? undefined : place,
       headers: search.inObject(handshake.auth) ?? search.inObject(headers) ?? search.inObject(handshake.query) ?? headers,
-      client: {
-        address: textOf(handshake.address),
-        userAgent: textOf(headers['user-agent']),
-      },
+      client: { address: textOf(handshake.address), userAgent: textOf(headers['user-agent']) },
     };
   }
   const request = args.slice(1).find(isRequest) ?? [client.request, client.upgradeReq].find(isRequest);
@@ -67,10 +64,7 @@ export function handshakeOf(server: unknown, args: readonly unknown[], search: C
     place,
     declaredPlace: place,
     headers: search.inObject(headers) ?? search.inObject(queryOf(request?.url)) ?? headers,
-    client: {
-      address: textOf(request?.socket?.remoteAddress),
-      userAgent: textOf(headers['user-agent']),
-    },
+    client: { address: textOf(request?.socket?.remoteAddress), userAgent: textOf(headers['user-agent']) },
   };
 }
 

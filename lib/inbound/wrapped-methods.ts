@@ -21,12 +21,7 @@ export function wrapMethods(
     if (wrapping?.owner !== owner) {
       const own = Object.getOwnPropertyDescriptor(prototype, method);
       const replacement = wrap(owner, method, callback);
-      Object.defineProperty(prototype, method, {
-        ...own,
-        value: replacement,
-        writable: true,
-        configurable: true,
-      });
+      Object.defineProperty(prototype, method, { ...own, value: replacement, writable: true, configurable: true });
       const restore = (): void => {
         if (Object.getOwnPropertyDescriptor(prototype, method)?.value !== replacement) return;
         if (own === undefined) Reflect.deleteProperty(prototype, method);

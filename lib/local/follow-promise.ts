@@ -83,12 +83,7 @@ function hasMembers(promise: object): boolean {
 function replace(owner: object, key: string, value: unknown): boolean {
   try {
     const enumerable = Object.getOwnPropertyDescriptor(owner, key)?.enumerable ?? false;
-    return Reflect.defineProperty(owner, key, {
-      value,
-      enumerable,
-      configurable: true,
-      writable: true,
-    });
+    return Reflect.defineProperty(owner, key, { value, enumerable, configurable: true, writable: true });
   } catch {
     return false;
   }

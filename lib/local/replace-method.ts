@@ -11,12 +11,7 @@ export function replaceMethod(owner: object, name: string, wrap: (method: Method
   if (typeof method !== 'function') return () => undefined;
   const own = Object.getOwnPropertyDescriptor(owner, name);
   const replacement = wrap(method as Method);
-  Object.defineProperty(owner, name, {
-    value: replacement,
-    writable: true,
-    configurable: true,
-    enumerable: own?.enumerable ?? false,
-  });
+  Object.defineProperty(owner, name, { value: replacement, writable: true, configurable: true, enumerable: own?.enumerable ?? false });
   return () => {
     if (Object.getOwnPropertyDescriptor(owner, name)?.value !== replacement) return;
     if (own === undefined) Reflect.deleteProperty(owner, name);

@@ -35,10 +35,7 @@ function traceMethods(target: object, options: TraceableOptions): void {
     const original: unknown = descriptor?.value;
     // Methods are not enumerable, functions in static properties are.
     if (method === 'constructor' || descriptor?.enumerable !== false || !isMethod(original) || isSpanned(target, method)) continue;
-    Reflect.defineProperty(target, method, {
-      ...descriptor,
-      value: tracedMethod(target, method, original, options),
-    });
+    Reflect.defineProperty(target, method, { ...descriptor, value: tracedMethod(target, method, original, options) });
   }
 }
 

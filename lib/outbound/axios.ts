@@ -73,11 +73,7 @@ function install(instance: TracedInstance): Installation {
       if (request.handlers?.some(handler => handler?.fulfilled === wrapAdapter) !== false) request.eject(id);
     },
   };
-  Object.defineProperty(instance, TRACED, {
-    value: installation,
-    configurable: true,
-    writable: true,
-  });
+  Object.defineProperty(instance, TRACED, { value: installation, configurable: true, writable: true });
   return installation;
 }
 

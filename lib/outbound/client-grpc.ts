@@ -136,13 +136,7 @@ function headersOf(client: GrpcClient, method: GrpcMethod, existing: object | un
     const { address = '', port = DEFAULT_PORT } = serverOf(client) ?? {};
     const origin = `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
     // Sockets in the file system and lists of addresses have no host that a rule could name.
-    if (
-      !URL.canParse(method.path, origin) ||
-      !rules.receivesHeaders({
-        method: 'POST',
-        url: new URL(method.path, origin),
-      })
-    ) {
+    if (!URL.canParse(method.path, origin) || !rules.receivesHeaders({ method: 'POST', url: new URL(method.path, origin) })) {
       return undefined;
     }
   }

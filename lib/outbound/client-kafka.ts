@@ -122,12 +122,7 @@ function noteWhere(span: Span, sent: unknown): void {
     (results: unknown) => {
       const [result] = Array.isArray(results) ? (results as { partition?: unknown; baseOffset?: unknown }[]) : [];
       if (result !== undefined && span.isRecording()) {
-        span.setAttributes(
-          kafkaAttributes({
-            partition: result.partition,
-            offset: result.baseOffset,
-          }),
-        );
+        span.setAttributes(kafkaAttributes({ partition: result.partition, offset: result.baseOffset }));
       }
     },
     () => undefined,

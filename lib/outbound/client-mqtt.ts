@@ -40,13 +40,7 @@ function carryInUserProperties(client: ClientProxy): () => void {
       const existing = merged?.properties?.userProperties;
       const headers = outgoingHeaders(existing);
       if (headers === undefined) return merged;
-      return {
-        ...merged,
-        properties: {
-          ...merged?.properties,
-          userProperties: { ...existing, ...headers },
-        },
-      };
+      return { ...merged, properties: { ...merged?.properties, userProperties: { ...existing, ...headers } } };
     };
   });
 }

@@ -9,10 +9,7 @@ import { type ClientKind, traceProvidedClients } from './provided-clients.js';
 
 /** Traces what every client proxy sends; returns what undoes it. @internal */
 export function traceClientProxies(application: TracingApplication, modules: ModulesContainer, lazyModules: LazyModuleLoader): () => void {
-  return traceProvidedClients(modules, lazyModules, {
-    ...clientProxies,
-    install: client => installOnClient(client, application),
-  });
+  return traceProvidedClients(modules, lazyModules, { ...clientProxies, install: client => installOnClient(client, application) });
 }
 
 const clientProxies: Omit<ClientKind<ClientProxy>, 'install'> = {

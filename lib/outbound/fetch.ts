@@ -25,10 +25,7 @@ const undiciExit: Exit<UndiciRequest, UndiciAnswer> = {
   request: requestOf,
   isTracedElsewhere,
   headers: { keys: headerNames, get: readHeader, set: writeHeader },
-  answer: ({ connection, response }) => ({
-    statusCode: response.statusCode,
-    ...connection,
-  }),
+  answer: ({ connection, response }) => ({ statusCode: response.statusCode, ...connection }),
   responseHeaders: ({ response }) => headersOf(response),
 };
 
@@ -109,11 +106,7 @@ function sent({ request, socket }: { readonly request: UndiciRequest; readonly s
   const flight = flights.get(request);
   if (flight === undefined) return;
   const { alpnProtocol, remoteAddress, remotePort } = socket;
-  flight.connection = {
-    peerAddress: remoteAddress,
-    peerPort: remotePort,
-    protocolVersion: alpnProtocol === 'h2' ? '2' : '1.1',
-  };
+  flight.connection = { peerAddress: remoteAddress, peerPort: remotePort, protocolVersion: alpnProtocol === 'h2' ? '2' : '1.1' };
 }
 
 function answered({ request, response }: { readonly request: UndiciRequest; readonly response: UndiciResponse }): void {

@@ -25,11 +25,7 @@ export interface OtherListeners {
   readonly after: boolean;
 }
 
-const nobody: OtherListeners = {
-  before: false,
-  instrumentationAfter: false,
-  after: false,
-};
+const nobody: OtherListeners = { before: false, instrumentationAfter: false, after: false };
 
 /** Node calls listeners in the order of their subscription, and keeps them in a list that it does not document. */
 export function otherListeners(channelName: string, ours: Function): OtherListeners {

@@ -48,12 +48,7 @@ function watchedClass(original: Function, onMade: (made: unknown) => void): Func
     return made;
   };
   Object.setPrototypeOf(watched, original);
-  Object.defineProperty(watched, 'name', {
-    value: original.name,
-    configurable: true,
-  });
-  Object.defineProperty(watched, 'prototype', {
-    value: original.prototype as object,
-  });
+  Object.defineProperty(watched, 'name', { value: original.name, configurable: true });
+  Object.defineProperty(watched, 'prototype', { value: original.prototype as object });
   return watched;
 }

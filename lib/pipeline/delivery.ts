@@ -31,11 +31,7 @@ const QUIET = suppressTracing(ROOT_CONTEXT);
 
 /** @internal */
 export class Delivery implements SpanProcessor {
-  readonly losses: Losses = {
-    queueFull: 0,
-    exportFailed: 0,
-    deadlinePassed: 0,
-  };
+  readonly losses: Losses = { queueFull: 0, exportFailed: 0, deadlinePassed: 0 };
   private readonly processor: SpanProcessor;
   private readonly watcher: GuardedProcessor | undefined;
   private readonly onTheirWay = new Set<Shipment>();
@@ -53,10 +49,7 @@ export class Delivery implements SpanProcessor {
     how: 'in batches' | 'at once',
   ) {
     if (isWatcher(exporter)) this.watcher = new GuardedProcessor(exporter);
-    const outlet: SpanExporter = {
-      export: (spans, done) => this.ship(spans, done),
-      shutdown: () => this.shutExporterDown(),
-    };
+    const outlet: SpanExporter = { export: (spans, done) => this.ship(spans, done), shutdown: () => this.shutExporterDown() };
     // The deadline for an export is ours, see ship(); the processor's own is there for nothing but comes later.
     const exportTimeoutMillis = Math.min(limits.exportTimeoutMillis * 2 + 1000, 2 ** 31 - 1);
     this.processor =

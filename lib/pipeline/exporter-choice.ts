@@ -30,9 +30,7 @@ function exporter(path: string, value: unknown): ExporterName | SpanExporter {
 }
 
 function fromEnvironment(env: NodeJS.ProcessEnv): readonly Exclude<ExporterName, 'auto'>[] {
-  const named = readNames(env, 'OTEL_TRACES_EXPORTER', IN_ENVIRONMENT, {
-    jaeger: messages.jaegerTakesOtlp(),
-  });
+  const named = readNames(env, 'OTEL_TRACES_EXPORTER', IN_ENVIRONMENT, { jaeger: messages.jaegerTakesOtlp() });
   if (named !== undefined) return named;
   const endpoint = readText(env, 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT') ?? readText(env, 'OTEL_EXPORTER_OTLP_ENDPOINT');
   if (endpoint !== undefined || env.NODE_ENV === 'production') return ['otlp'];

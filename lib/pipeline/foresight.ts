@@ -19,20 +19,11 @@ export function foresee(rule: SamplingRule, ids: PooledIdGenerator): (parent: Co
       if ((!rule.followsParent || isDeferred(caller)) && rule.samples(caller.traceId)) return undefined;
       if (isSuppressed(parent)) return undefined;
       const { traceId, traceState } = caller;
-      return trace.wrapSpanContext({
-        traceId,
-        spanId: ids.generateSpanId(),
-        traceFlags: caller.traceFlags & RANDOM,
-        traceState,
-      });
+      return trace.wrapSpanContext({ traceId, spanId: ids.generateSpanId(), traceFlags: caller.traceFlags & RANDOM, traceState });
     }
     const isUnwished = rule.followsParent && callersWish(caller) === false;
     // The id stays the next one, so that the SDK comes to the same decision about it.
     if ((!isUnwished && rule.samples(ids.peekTraceId())) || isSuppressed(parent)) return undefined;
-    return trace.wrapSpanContext({
-      traceId: ids.generateTraceId(),
-      spanId: ids.generateSpanId(),
-      traceFlags: RANDOM,
-    });
+    return trace.wrapSpanContext({ traceId: ids.generateTraceId(), spanId: ids.generateSpanId(), traceFlags: RANDOM });
   };
 }

@@ -25,12 +25,7 @@ interface State {
 }
 
 const STATE = Symbol.for('nestjs-tracing/registrations');
-const state: State = ((globalThis as { [STATE]?: State })[STATE] ??= {
-  entries: [],
-  alive: 0,
-  ours: {},
-  provider: undefined,
-});
+const state: State = ((globalThis as { [STATE]?: State })[STATE] ??= { entries: [], alive: 0, ours: {}, provider: undefined });
 
 // The API itself says that a slot is taken only by logging an error when one tries.
 const API = Symbol.for('opentelemetry.js.api.1');

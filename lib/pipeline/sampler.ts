@@ -41,11 +41,7 @@ const NAMES = [
 /** The sampler of the option `sampler` or of `OTEL_TRACES_SAMPLER`. @internal */
 export function chooseSampler(given: number | Sampler | undefined, env: NodeJS.ProcessEnv): ChosenSampler {
   if (typeof given === 'number') return known(given, true);
-  if (given !== undefined)
-    return {
-      sampler: new WishfulSampler(new GuardedSampler(given)),
-      rule: undefined,
-    };
+  if (given !== undefined) return { sampler: new WishfulSampler(new GuardedSampler(given)), rule: undefined };
   const name = readName(env, 'OTEL_TRACES_SAMPLER', NAMES, 'parentbased_always_on');
   return known(ratioOf(name, env), name.startsWith('parentbased_'));
 }
@@ -61,10 +57,7 @@ function known(ratio: number, followsParent: boolean): ChosenSampler {
   const asked = new TraceIdRatioBasedSampler(ratio);
   const samples = (traceId: string) =>
     ratio === 1 || (ratio > 0 && asked.shouldSample(ROOT_CONTEXT, traceId).decision === SamplingDecision.RECORD_AND_SAMPLED);
-  return {
-    sampler: followsParent ? new WishfulSampler(new ParentBasedSampler({ root })) : root,
-    rule: { followsParent, samples },
-  };
+  return { sampler: followsParent ? new WishfulSampler(new ParentBasedSampler({ root })) : root, rule: { followsParent, samples } };
 }
 
 /** Shows any sampler, in terms that it knows, what only B3 can say: no parent where the decision is left to us, else one of that mind. */
@@ -84,20 +77,12 @@ function inKnownTerms(ctx: Context, traceId: string): Context {
   const caller = trace.getSpanContext(ctx);
   if (caller?.isRemote !== true) return ctx;
   if (isDeferred(caller)) return trace.deleteSpan(ctx);
-  return callersWish(caller) === undefined
-    ? ctx
-    : trace.setSpanContext(ctx, {
-        ...caller,
-        traceId,
-        spanId: traceId.slice(16),
-      });
+  return callersWish(caller) === undefined ? ctx : trace.setSpanContext(ctx, { ...caller, traceId, spanId: traceId.slice(16) });
 }
 
 /** A user's sampler; where it throws or returns nothing, the default decides. */
 class GuardedSampler implements Sampler {
-  private readonly fallback = new ParentBasedSampler({
-    root: new AlwaysOnSampler(),
-  });
+  private readonly fallback = new ParentBasedSampler({ root: new AlwaysOnSampler() });
 
   constructor(private readonly sampler: Sampler) {}
 

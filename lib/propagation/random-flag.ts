@@ -13,10 +13,7 @@ const CALLERS_WORD = createContextKey('nestjs-tracing/random-flag');
 
 /** `ctx` remembering what the caller said about `traceId`. @internal */
 export function withRandomFlag(ctx: Context, traceId: string, isRandom: boolean): Context {
-  return ctx.setValue(CALLERS_WORD, {
-    traceId,
-    isRandom,
-  } satisfies CallersWord);
+  return ctx.setValue(CALLERS_WORD, { traceId, isRandom } satisfies CallersWord);
 }
 
 /** Whether the trace of `span` is known to have a random id: the span says so, its caller did, or else it is a trace of our own. @internal */

@@ -30,13 +30,6 @@ export function callersWish(span: SpanContext | undefined): boolean | undefined 
   return span === TO_BE_LEFT_OUT ? false : undefined;
 }
 
-const NOBODY = {
-  traceId: INVALID_TRACEID,
-  spanId: INVALID_SPANID,
-  isRemote: true,
-};
-const TO_BE_SAMPLED: SpanContext = {
-  ...NOBODY,
-  traceFlags: TraceFlags.SAMPLED,
-};
+const NOBODY = { traceId: INVALID_TRACEID, spanId: INVALID_SPANID, isRemote: true };
+const TO_BE_SAMPLED: SpanContext = { ...NOBODY, traceFlags: TraceFlags.SAMPLED };
 const TO_BE_LEFT_OUT: SpanContext = { ...NOBODY, traceFlags: TraceFlags.NONE };

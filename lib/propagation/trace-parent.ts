@@ -23,12 +23,7 @@ export function parseTraceParent(header: string): SpanContext | undefined {
   const traceId = value.slice(3, 35);
   const spanId = value.slice(36, 52);
   if (traceId === NO_TRACE || spanId === NO_SPAN) return undefined;
-  return {
-    traceId,
-    spanId,
-    traceFlags: (DIGIT[value.charCodeAt(54)] ?? 0) & 3,
-    isRemote: true,
-  };
+  return { traceId, spanId, traceFlags: (DIGIT[value.charCodeAt(54)] ?? 0) & 3, isRemote: true };
 }
 
 function isHex(value: string, from: number, to: number): boolean {

@@ -24,12 +24,7 @@ export function printTrees(traces: readonly TraceTree[], { attributes = [] }: Tr
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const { node, depth, service } = next;
       lines.push('  '.repeat(depth) + describe(node, service, attributes));
-      for (const child of [...node.children].reverse())
-        waiting.push({
-          node: child,
-          depth: depth + 1,
-          service: node.span.service,
-        });
+      for (const child of [...node.children].reverse()) waiting.push({ node: child, depth: depth + 1, service: node.span.service });
     }
   }
   return lines.join('\n');

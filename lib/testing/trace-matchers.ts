@@ -72,10 +72,7 @@ export const traceMatchers = {
   toHaveTree(received: unknown, tree: string, options?: TreeOptions): TraceMatcherResult {
     const expected = withoutIndentation(tree);
     const actual = recorderIn(received).tree(options);
-    return {
-      pass: actual === expected,
-      message: () => messages.treeExpectation(expected, actual),
-    };
+    return { pass: actual === expected, message: () => messages.treeExpectation(expected, actual) };
   },
 };
 

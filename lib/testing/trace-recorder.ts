@@ -111,10 +111,7 @@ export class TraceRecorder {
   tree(options?: TreeOptions): string {
     // Siblings that started within one tick of the clock stay in this order.
     const inOrderOfStart = this.spans
-      .map((span, index) => ({
-        span,
-        order: this.starts.get(keyOf(span.spanContext())) ?? index,
-      }))
+      .map((span, index) => ({ span, order: this.starts.get(keyOf(span.spanContext())) ?? index }))
       .sort((a, b) => a.order - b.order);
     return printTrees(buildTraceTrees(inOrderOfStart.map(({ span }) => toTraceSpan(span))), options);
   }

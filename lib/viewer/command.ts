@@ -80,10 +80,7 @@ function wholeNumber(name: string, text: string | undefined, fallback: number, m
 async function serve({ port, maxBytes, opens }: Settings): Promise<number> {
   let server: ViewerServer;
   try {
-    server = await ViewerServer.listen(new TraceStore({ maxBytes }), {
-      port,
-      isKeptAlive: true,
-    });
+    server = await ViewerServer.listen(new TraceStore({ maxBytes }), { port, isKeptAlive: true });
   } catch (error) {
     return portIsTaken(port, error as NodeJS.ErrnoException, opens);
   }

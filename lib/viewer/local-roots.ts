@@ -52,10 +52,7 @@ export class LocalRoots {
 
   private keep(span: FinishedSpan, nowMs: number): void {
     const { traceId, spanId } = span.spanContext();
-    const trace = this.traces.get(traceId) ?? {
-      spans: new Map<string, FinishedSpan>(),
-      lastMs: nowMs,
-    };
+    const trace = this.traces.get(traceId) ?? { spans: new Map<string, FinishedSpan>(), lastMs: nowMs };
     this.traces.delete(traceId);
     this.traces.set(traceId, trace);
     trace.lastMs = nowMs;

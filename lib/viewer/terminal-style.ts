@@ -44,20 +44,10 @@ export const ASCII: Glyphs = {
 };
 
 /** @internal */
-export const COLOURED: Paint = {
-  bold: ansi(1, 22),
-  dim: ansi(2, 22),
-  failed: ansi(31, 39),
-  bar: ansi(36, 39),
-};
+export const COLOURED: Paint = { bold: ansi(1, 22), dim: ansi(2, 22), failed: ansi(31, 39), bar: ansi(36, 39) };
 
 /** @internal */
-export const UNCOLOURED: Paint = {
-  bold: asIs,
-  dim: asIs,
-  failed: asIs,
-  bar: asIs,
-};
+export const UNCOLOURED: Paint = { bold: asIs, dim: asIs, failed: asIs, bar: asIs };
 
 /**
  * Whether to colour what goes to a terminal (or to something else). `FORCE_COLOR` wins over `NO_COLOR`, as in Node itself.

@@ -42,19 +42,8 @@ interface PathNode {
 }
 
 function newNode(service: string, name: string, sides: number): PathNode {
-  const nothing = {
-    count: 0,
-    errorCount: 0,
-    totalNs: 0,
-    selfNs: 0,
-    slowest: -1,
-  };
-  return {
-    service,
-    name,
-    sides: Array.from({ length: sides }, () => ({ ...nothing })),
-    children: new Map(),
-  };
+  const nothing = { count: 0, errorCount: 0, totalNs: 0, selfNs: 0, slowest: -1 };
+  return { service, name, sides: Array.from({ length: sides }, () => ({ ...nothing })), children: new Map() };
 }
 
 function addTrace(top: PathNode, forest: SpanForest, side: number, sides: number): void {
@@ -89,15 +78,7 @@ function flatten(top: PathNode): CallPath[] {
     const { node, parent } = next;
     const { service, name, sides } = node;
     const widthNs = sides.reduce((sum, { selfNs }) => sum + selfNs, 0);
-    paths.push({
-      service,
-      name,
-      sides,
-      parent,
-      depth: (paths[parent]?.depth ?? -1) + 1,
-      widthNs,
-      fromNs: 0,
-    });
+    paths.push({ service, name, sides, parent, depth: (paths[parent]?.depth ?? -1) + 1, widthNs, fromNs: 0 });
     push(node, paths.length - 1);
   }
   for (const { parent, widthNs } of [...paths].reverse()) {

@@ -26,18 +26,10 @@ export function failureOf(span: TraceSpan, workingDirectory = ''): Failure | und
     const exception = event && exceptionIn(event);
     if (exception) {
       const { type, message, stack } = exception;
-      return {
-        type,
-        message: message ?? span.statusMessage,
-        place: stack === undefined ? undefined : userPlace(stack, workingDirectory),
-      };
+      return { type, message: message ?? span.statusMessage, place: stack === undefined ? undefined : userPlace(stack, workingDirectory) };
     }
   }
-  return {
-    type: errorTypeOf(span.attributes),
-    message: span.statusMessage,
-    place: undefined,
-  };
+  return { type: errorTypeOf(span.attributes), message: span.statusMessage, place: undefined };
 }
 
 const FRAME = /^\s+at (?:async )?(?:(.+) \((.+)\)|(.+))$/;
@@ -59,10 +51,7 @@ function userPlace(stack: string, workingDirectory: string): Place | undefined {
     const { functionName, location } = frameOf(line);
     if (location === '' || FOREIGN.test(location)) continue;
     const isBelow = workingDirectory !== '' && location.startsWith(`${workingDirectory}/`);
-    return {
-      functionName,
-      location: isBelow ? location.slice(workingDirectory.length + 1) : location,
-    };
+    return { functionName, location: isBelow ? location.slice(workingDirectory.length + 1) : location };
   }
   return undefined;
 }

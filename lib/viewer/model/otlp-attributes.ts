@@ -48,9 +48,7 @@ function write(value: AttributeValue | null | undefined): OtlpValue {
   if (typeof value === 'number') {
     if (Number.isSafeInteger(value) && !Object.is(value, -0)) return { intValue: String(value) };
     // JSON knows neither NaN nor the infinities, and forgets the sign of zero.
-    return {
-      doubleValue: Number.isFinite(value) && value !== 0 ? value : Object.is(value, -0) ? '-0' : String(value),
-    };
+    return { doubleValue: Number.isFinite(value) && value !== 0 ? value : Object.is(value, -0) ? '-0' : String(value) };
   }
   return Array.isArray(value) ? { arrayValue: { values: value.map(write) } } : {};
 }
@@ -91,12 +89,6 @@ function attributeOf(value: Json): AttributeValue {
 
 /** A key may be any text, `__proto__` included. */
 function put(attributes: Attributes, key: string, value: AttributeValue): void {
-  if (key === '__proto__')
-    Object.defineProperty(attributes, key, {
-      value,
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    });
+  if (key === '__proto__') Object.defineProperty(attributes, key, { value, enumerable: true, configurable: true, writable: true });
   else attributes[key] = value;
 }

@@ -85,13 +85,7 @@ function findParents({ count, spanId, parentId }: SpanColumns): Wood {
     if (found === -1 || found === index) isParentMissing[index] = 1;
     else parent[index] = found;
   }
-  return {
-    kept,
-    parent,
-    isParentMissing,
-    shiftNs: new Float64Array(count),
-    isShifted: false,
-  };
+  return { kept, parent, isParentMissing, shiftNs: new Float64Array(count), isShifted: false };
 }
 
 function byStart(indexes: Int32Array, startNs: Float64Array): Int32Array {
@@ -176,10 +170,7 @@ function shiftClocks({ service, kind, offsetNs, durationNs }: SpanColumns, wood:
     if (above === -1) return;
     const aboveShiftNs = shiftNs[above] ?? 0;
     const isSameProcess = service[above] === service[index];
-    const clocked = (span: number) => ({
-      startNs: offsetNs[span] ?? 0,
-      durationNs: durationNs[span] ?? 0,
-    });
+    const clocked = (span: number) => ({ startNs: offsetNs[span] ?? 0, durationNs: durationNs[span] ?? 0 });
     const isAnswered = kind[index] !== CONSUMER && kind[above] !== PRODUCER;
     const shift = isSameProcess ? aboveShiftNs : clockShift(clocked(above), aboveShiftNs, clocked(index), isAnswered);
     if (shift === 0) return;

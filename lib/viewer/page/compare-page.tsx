@@ -93,14 +93,7 @@ function PathRow({
   const share = (Math.abs(by) / most) * 0.6;
   const verdict = countA === 0 ? 'only in B' : countB === 0 ? 'only in A' : formatDifference(by);
   return (
-    <div
-      {...rowAt(index, ROW_HEIGHT, {
-        '--depth': String(depth),
-        ...tint(service),
-      })}
-      class="pair-row"
-      aria-level={depth + 1}
-    >
+    <div {...rowAt(index, ROW_HEIGHT, { '--depth': String(depth), ...tint(service) })} class="pair-row" aria-level={depth + 1}>
       <span role="gridcell" class="tree leaf" title={line(name)}>
         <span class="name">{title(name)}</span>
         {isOther && <b>{line(service, 60)}</b>}

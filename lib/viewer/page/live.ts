@@ -14,13 +14,7 @@ export interface LiveList {
   readonly missed: number;
 }
 
-export const live = new Store<LiveList>({
-  traces: [],
-  stored: 0,
-  connection: 'connecting',
-  isPaused: false,
-  missed: 0,
-});
+export const live = new Store<LiveList>({ traces: [], stored: 0, connection: 'connecting', isPaused: false, missed: 0 });
 
 let source: EventSource | undefined;
 let wanted: string | undefined;
@@ -91,13 +85,7 @@ function show(stored: number, isWhole = false): void {
   const draw = () => {
     frame = undefined;
     const traces = [...known.values()].sort(newestFirst);
-    live.set({
-      ...live.value,
-      traces,
-      stored: pendingStored,
-      connection: 'live',
-      missed: missed.size,
-    });
+    live.set({ ...live.value, traces, stored: pendingStored, connection: 'live', missed: missed.size });
   };
   pendingStored = stored;
   if (isWhole) draw();

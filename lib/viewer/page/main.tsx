@@ -53,11 +53,7 @@ function Page(): JSX.Element {
 
 function TopBar({ view }: { readonly view: string }): JSX.Element {
   const { connection } = useStore(live);
-  const state = {
-    live: 'Live',
-    connecting: 'Connecting',
-    lost: 'Reconnecting',
-  }[connection];
+  const state = { live: 'Live', connecting: 'Connecting', lost: 'Reconnecting' }[connection];
   return (
     <header class="top">
       <a class="brand" href="/" aria-label="nestjs-tracing, all traces">

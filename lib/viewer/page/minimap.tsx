@@ -49,10 +49,7 @@ export function Minimap({ trace, shown, onZoom }: MinimapProps): JSX.Element {
     const near = (EDGE_PX / width) * total;
     // An edge of the window is moved; anywhere else a new one is drawn.
     const fixed = Math.abs(anchor - shown.fromNs) < near ? shown.toNs : Math.abs(anchor - shown.toNs) < near ? shown.fromNs : anchor;
-    const between = (moved: PointerEvent) => ({
-      fromNs: Math.min(fixed, at(moved)),
-      toNs: Math.max(fixed, at(moved)),
-    });
+    const between = (moved: PointerEvent) => ({ fromNs: Math.min(fixed, at(moved)), toNs: Math.max(fixed, at(moved)) });
     strip.setPointerCapture(event.pointerId);
     const move = (moved: PointerEvent) => setDrag(between(moved));
     const done = (moved: PointerEvent) => {
@@ -71,15 +68,7 @@ export function Minimap({ trace, shown, onZoom }: MinimapProps): JSX.Element {
       <canvas ref={canvas} height={HEIGHT} />
       {!isWhole && <i class="outside" style={{ left: 0, width: percent(fromNs / total) }} />}
       {!isWhole && <i class="outside" style={{ left: percent(toNs / total), right: 0 }} />}
-      {!isWhole && (
-        <i
-          class="inside"
-          style={{
-            left: percent(fromNs / total),
-            width: percent((toNs - fromNs) / total),
-          }}
-        />
-      )}
+      {!isWhole && <i class="inside" style={{ left: percent(fromNs / total), width: percent((toNs - fromNs) / total) }} />}
     </div>
   );
 }

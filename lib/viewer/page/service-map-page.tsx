@@ -71,14 +71,7 @@ function Graph({ map }: { readonly map: WireServiceMap }): JSX.Element {
           );
         })}
         {services.map(({ name, spanCount, errorCount, traceCount }) => (
-          <a
-            key={name}
-            href={addressOf({
-              traceId: '',
-              query: { q: `service:"${name.replaceAll('"', '')}"` },
-            })}
-            style={tint(name)}
-          >
+          <a key={name} href={addressOf({ traceId: '', query: { q: `service:"${name.replaceAll('"', '')}"` } })} style={tint(name)}>
             <g transform={`translate(${spot(name).x} ${spot(name).y})`}>
               <title>{line(name)}</title>
               <rect width={BOX.width} height={BOX.height} rx="8" />
@@ -111,11 +104,7 @@ function between(from: Spot, to: Spot): Spot & { readonly path: string } {
     const bend = x2 - GAP.x * 0.6;
     const middle = (x1 + bend) / 2;
     // The text stands above the straight end, where lines from one caller have parted.
-    return {
-      path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${bend} ${y2}H${x2}`,
-      x: (bend + x2) / 2 - 6,
-      y: y2,
-    };
+    return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${bend} ${y2}H${x2}`, x: (bend + x2) / 2 - 6, y: y2 };
   }
   const [x1, x2, y] = [from.x + BOX.width / 2, to.x + BOX.width / 2 - 12, Math.max(from.y, to.y) + BOX.height];
   return {
@@ -145,13 +134,7 @@ function place({ services, calls }: WireServiceMap): Map<string, Spot> {
     [...columns].flatMap(([x, members]) =>
       members.map(({ name }, y): [string, Spot] => {
         const top = y + (tallest - members.length) / 2;
-        return [
-          name,
-          {
-            x: MARGIN + x * (BOX.width + GAP.x),
-            y: MARGIN + top * (BOX.height + GAP.y),
-          },
-        ];
+        return [name, { x: MARGIN + x * (BOX.width + GAP.x), y: MARGIN + top * (BOX.height + GAP.y) }];
       }),
     ),
   );

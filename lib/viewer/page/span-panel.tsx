@@ -94,12 +94,7 @@ function Details({
           <ol class="events">
             {details.links.map((other, index) => (
               <li key={index}>
-                <a
-                  href={addressOf({
-                    traceId: other.traceId,
-                    query: { span: other.spanId },
-                  })}
-                >
+                <a href={addressOf({ traceId: other.traceId, query: { span: other.spanId } })}>
                   {other.traceId === details.traceId ? 'this trace' : `trace ${line(other.traceId)}`}, span {line(other.spanId)}
                 </a>
                 <Pairs attributes={other.attributes} />

@@ -4,16 +4,8 @@ import { Store, useStore } from './store.js';
 
 type Theme = 'auto' | 'light' | 'dark';
 
-const NEXT: Readonly<Record<Theme, Theme>> = {
-  auto: 'light',
-  light: 'dark',
-  dark: 'auto',
-};
-const SIGN: Readonly<Record<Theme, string>> = {
-  auto: '◐',
-  light: '☀',
-  dark: '☾',
-};
+const NEXT: Readonly<Record<Theme, Theme>> = { auto: 'light', light: 'dark', dark: 'auto' };
+const SIGN: Readonly<Record<Theme, string>> = { auto: '◐', light: '☀', dark: '☾' };
 const KEY = 'nestjs-tracing/theme';
 
 export const theme = new Store<Theme>('auto');

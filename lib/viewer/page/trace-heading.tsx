@@ -46,12 +46,7 @@ export function TraceHeading({ trace }: { readonly trace: LoadedTrace }): JSX.El
           <button
             key={service}
             title="Only this service"
-            onClick={() =>
-              amend({
-                find: `service:"${service.replaceAll('"', '')}"`,
-                only: '1',
-              })
-            }
+            onClick={() => amend({ find: `service:"${service.replaceAll('"', '')}"`, only: '1' })}
           >
             <Service name={service} /> {number(spanCount)} <small>{formatDuration(Math.round(selfNs))}</small>
           </button>

@@ -87,18 +87,7 @@ function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
     if (openId !== '') amend({ span: id });
   };
   const zoom = (window: { fromNs: number; toNs: number }) => turn({ zoom: writeZoom(window, forest) });
-  useTraceKeys({
-    trace,
-    view,
-    found,
-    active,
-    activeSpan,
-    openId,
-    field,
-    open,
-    moveTo,
-    download: () => download(forest.traceId),
-  });
+  useTraceKeys({ trace, view, found, active, activeSpan, openId, field, open, moveTo, download: () => download(forest.traceId) });
   return (
     <main class={openSpan === undefined ? 'trace' : 'trace with-panel'}>
       <TraceHeading trace={trace} />

@@ -31,12 +31,7 @@ class TraceSource {
     this.isLoading = true;
     try {
       const trace = await ask<WireTrace>(`traces/${encodeURIComponent(this.traceId)}`);
-      if (trace)
-        this.state.set({
-          ...trace,
-          forest: forestOf(trace),
-          folds: byMember(trace.folds),
-        });
+      if (trace) this.state.set({ ...trace, forest: forestOf(trace), folds: byMember(trace.folds) });
       else if (typeof this.state.value === 'string') this.state.set('missing');
     } catch {
       if (typeof this.state.value === 'string') this.state.set('failed');

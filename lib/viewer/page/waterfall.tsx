@@ -100,10 +100,7 @@ function SpanRow(props: SpanRowProps): JSX.Element {
   const classes = ['span-row', isActive && 'active', isError && 'failed', isFound && 'found', isDimmed && 'dimmed'];
   return (
     <div
-      {...rowAt(index, ROW_HEIGHT, {
-        '--depth': String(depth),
-        ...tint(service),
-      })}
+      {...rowAt(index, ROW_HEIGHT, { '--depth': String(depth), ...tint(service) })}
       class={classes.filter(Boolean).join(' ')}
       aria-level={depth + 1}
       aria-expanded={hasChildren ? !isCollapsed : undefined}

@@ -15,13 +15,7 @@ const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const SKIPPED = 'spans without valid traceId, spanId or start were skipped';
 
 /** `google.rpc.Code` of the HTTP status codes that are used here. */
-const CODES: Readonly<Record<number, number>> = {
-  400: 3,
-  405: 12,
-  413: 8,
-  415: 3,
-  503: 14,
-};
+const CODES: Readonly<Record<number, number>> = { 400: 3, 405: 12, 413: 8, 415: 3, 503: 14 };
 
 type Intake = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
@@ -90,9 +84,7 @@ function typeOf({ headers }: IncomingMessage): typeof JSON_TYPE | typeof PROTOBU
 }
 
 function jsonAnswer(rejected: number): string {
-  return JSON.stringify({
-    partialSuccess: { rejectedSpans: String(rejected), errorMessage: SKIPPED },
-  });
+  return JSON.stringify({ partialSuccess: { rejectedSpans: String(rejected), errorMessage: SKIPPED } });
 }
 
 /** In the encoding of the request, as the protocol wants it. */

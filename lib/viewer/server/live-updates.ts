@@ -30,18 +30,11 @@ export class LiveUpdates {
   /** Answers with everything that matches `query`, and from then on with what changes. */
   watch(response: ServerResponse, query: string): void {
     if (this.watchers.size >= MAX_WATCHERS) {
-      response.writeHead(503, {
-        'content-type': 'text/plain; charset=utf-8',
-        'retry-after': '5',
-        connection: 'close',
-      });
+      response.writeHead(503, { 'content-type': 'text/plain; charset=utf-8', 'retry-after': '5', connection: 'close' });
       response.end(`${MAX_WATCHERS} pages look already.\n`);
       return;
     }
-    response.writeHead(200, {
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-    });
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' });
     const watcher = new Watcher(this.store, response, parseFilter(query));
     this.watchers.add(watcher);
     response.on('close', () => {
@@ -115,10 +108,7 @@ class Watcher {
     this.changed = new Set();
     if (matching.length === 0) return;
     for (const { traceId } of matching) this.shown.add(traceId);
-    const changed: ChangedTraces = {
-      traces: matching.sort(byNewest).map(trace => trace.summary()),
-      stored: this.store.traceCount,
-    };
+    const changed: ChangedTraces = { traces: matching.sort(byNewest).map(trace => trace.summary()), stored: this.store.traceCount };
     this.send('changed', changed);
   }
 

@@ -27,10 +27,7 @@ const QUIET = suppressed(ROOT_CONTEXT);
 export class OtherViewer {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 4 });
   /** Connections of their own: questions are a courtesy, and must keep no span and no look waiting. */
-  private readonly questionAgent = new Agent({
-    keepAlive: true,
-    maxSockets: 2,
-  });
+  private readonly questionAgent = new Agent({ keepAlive: true, maxSockets: 2 });
   /** By trace: the requests of one trace end many at a time, and all want to know the same. */
   private readonly questions = new Map<string, Promise<readonly TraceSpan[]>>();
 
@@ -49,10 +46,7 @@ export class OtherViewer {
 
   /** Sends an OTLP request in protobuf: false where it will not be had, now or later; rejects where nobody could be reached. */
   async send(body: Uint8Array): Promise<boolean> {
-    const headers = {
-      'content-type': 'application/x-protobuf',
-      'content-length': body.length,
-    };
+    const headers = { 'content-type': 'application/x-protobuf', 'content-length': body.length };
     const { status } = await this.call({ method: 'POST', path: '/v1/traces', headers, timeout: SEND_TIMEOUT_MS }, body, MAX_STATUS_BYTES);
     if (status >= 500) throw new Error(`the viewer answered ${status}`);
     return status === 200;
@@ -75,11 +69,7 @@ export class OtherViewer {
 
   /** Never rejects. */
   private async ask(traceId: string, timeout: number): Promise<readonly TraceSpan[]> {
-    const options = {
-      path: `/api/traces/${traceId}/otlp`,
-      timeout,
-      agent: this.questionAgent,
-    };
+    const options = { path: `/api/traces/${traceId}/otlp`, timeout, agent: this.questionAgent };
     try {
       const { status, body } = await this.call(options, undefined, MAX_TRACE_BYTES);
       return status === 200 ? readOtlp(JSON.parse(body.toString())).spans : [];
@@ -95,40 +85,18 @@ export class OtherViewer {
       () =>
         new Promise<Answer>((resolve, reject) => {
           const { timeout = ASK_TIMEOUT_MS } = options;
-          const call = request(
-            {
-              agent: this.agent,
-              ...options,
-              timeout: 0,
-              host: '127.0.0.1',
-              port: this.port,
-            },
-            response => {
-              const chunks: Buffer[] = [];
-              let bytes = 0;
-              response.on('data', (chunk: Buffer) => {
-                chunks.push(chunk);
-                if ((bytes += chunk.length) > maxBytes) call.destroy(new Error('the answer is too long'));
-              });
-              response.on('end', () =>
-                resolve({
-                  status: response.statusCode ?? 0,
-                  body: Buffer.concat(chunks),
-                }),
-              );
-              response.on('error', reject);
-            },
-          );
+          const call = request({ agent: this.agent, ...options, timeout: 0, host: '127.0.0.1', port: this.port }, response => {
+            const chunks: Buffer[] = [];
+            let bytes = 0;
+            response.on('data', (chunk: Buffer) => {
+              chunks.push(chunk);
+              if ((bytes += chunk.length) > maxBytes) call.destroy(new Error('the answer is too long'));
+            });
+            response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
+            response.on('error', reject);
+          });
           // For the whole exchange: an answer that comes byte by byte is none.
-          const timer = setTimeout(
-            () =>
-              call.destroy(
-                Object.assign(new Error('no answer in time'), {
-                  code: 'ETIMEDOUT',
-                }),
-              ),
-            timeout,
-          );
+          const timer = setTimeout(() => call.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })), timeout);
           timer.unref();
           call.on('socket', socket => socket.unref());
           call.on('error', reject);

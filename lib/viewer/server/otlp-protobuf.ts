@@ -126,26 +126,16 @@ const VALUE: Reading<Value> = {
   [tag(2, VARINT)]: (value, reader) => (value.boolValue = reader.bool()),
   [tag(3, VARINT)]: (value, reader) => (value.intValue = reader.int64()),
   [tag(4, FIXED64)]: (value, reader) => (value.doubleValue = reader.double()),
-  [tag(5, BYTES)]: (value, reader, depth) =>
-    (value.arrayValue = {
-      values: message<Value[]>(reader, VALUES, depth + 1, []),
-    }),
-  [tag(6, BYTES)]: (value, reader, depth) =>
-    (value.kvlistValue = {
-      values: message<Pair[]>(reader, PAIRS, depth + 1, []),
-    }),
+  [tag(5, BYTES)]: (value, reader, depth) => (value.arrayValue = { values: message<Value[]>(reader, VALUES, depth + 1, []) }),
+  [tag(6, BYTES)]: (value, reader, depth) => (value.kvlistValue = { values: message<Pair[]>(reader, PAIRS, depth + 1, []) }),
   [tag(7, BYTES)]: (value, reader) => (value.bytesValue = reader.encoded('base64')),
 };
-const VALUES: Reading<Value[]> = {
-  [tag(1, BYTES)]: into(values => values, VALUE),
-};
+const VALUES: Reading<Value[]> = { [tag(1, BYTES)]: into(values => values, VALUE) };
 const PAIR: Reading<Pair> = {
   [tag(1, BYTES)]: (pair, reader) => (pair.key = reader.string()),
   [tag(2, BYTES)]: (pair, reader, depth) => (pair.value = message<Value>(reader, VALUE, depth, {})),
 };
-const PAIRS: Reading<Pair[]> = {
-  [tag(1, BYTES)]: into(pairs => pairs, PAIR),
-};
+const PAIRS: Reading<Pair[]> = { [tag(1, BYTES)]: into(pairs => pairs, PAIR) };
 
 const attributes = into((target: WithAttributes) => (target.attributes ??= []), PAIR);
 
@@ -199,6 +189,4 @@ const RESOURCE_SPANS: Reading<ResourceSpans> = {
   [tag(1, BYTES)]: (group, reader, depth) => (group.resource = message<WithAttributes>(reader, RESOURCE, depth, {})),
   [tag(2, BYTES)]: into((group: ResourceSpans) => (group.scopeSpans ??= []), SCOPE_SPANS),
 };
-const REQUEST: Reading<{ resourceSpans: ResourceSpans[] }> = {
-  [tag(1, BYTES)]: into(request => request.resourceSpans, RESOURCE_SPANS),
-};
+const REQUEST: Reading<{ resourceSpans: ResourceSpans[] }> = { [tag(1, BYTES)]: into(request => request.resourceSpans, RESOURCE_SPANS) };

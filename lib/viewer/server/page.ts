@@ -33,11 +33,7 @@ export function loadPage(): Promise<Page> {
 async function load(): Promise<Page> {
   const { builtPage } = await import('../page/built-page.js');
   const html = Buffer.from(builtPage);
-  return {
-    html,
-    gzipped: await promisify(gzip)(html, { level: 9 }),
-    policy: policyOf(builtPage),
-  };
+  return { html, gzipped: await promisify(gzip)(html, { level: 9 }), policy: policyOf(builtPage) };
 }
 
 /** Scripts and styles are named by their hashes: one that a trace smuggled in would have another. */

@@ -78,9 +78,7 @@ export class BodyReader {
     try {
       const chunks: Buffer[] = [];
       // Giving up must not close the connection: the sender is owed an answer.
-      for await (const chunk of request.iterator({
-        destroyOnReturn: false,
-      }) as AsyncIterable<Buffer>) {
+      for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         hold(chunk.length);
         if (held > this.maxBytes) throw this.tooLarge();
         chunks.push(chunk);

@@ -23,11 +23,7 @@ export function serviceMap(traces: Iterable<StoredTrace>): WireServiceMap {
   for (const { spans } of traces) {
     const inTrace = new Set<string>();
     for (const span of spans.values()) {
-      const service = entry(services, span.service, () => ({
-        spanCount: 0,
-        errorCount: 0,
-        traceCount: 0,
-      }));
+      const service = entry(services, span.service, () => ({ spanCount: 0, errorCount: 0, traceCount: 0 }));
       service.spanCount++;
       if (span.status === 'error') service.errorCount++;
       if (!inTrace.has(span.service)) service.traceCount++;
@@ -39,14 +35,7 @@ export function serviceMap(traces: Iterable<StoredTrace>): WireServiceMap {
     services: Array.from(services, ([name, counts]) => ({ name, ...counts })),
     calls: Array.from(calls.values(), ({ from, to, errorCount, durations }) => {
       durations.sort((a, b) => a - b);
-      return {
-        from,
-        to,
-        count: durations.length,
-        errorCount,
-        p50Ns: percentile(durations, 0.5),
-        p95Ns: percentile(durations, 0.95),
-      };
+      return { from, to, count: durations.length, errorCount, p50Ns: percentile(durations, 0.5), p95Ns: percentile(durations, 0.95) };
     }),
   };
 }
@@ -55,12 +44,7 @@ function countCall(span: TraceSpan, parent: TraceSpan | undefined, calls: Map<st
   if (parent === undefined || parent.service === span.service) return;
   const { service: from } = parent;
   const { service: to } = span;
-  const call = entry(calls, JSON.stringify([from, to]), () => ({
-    from,
-    to,
-    errorCount: 0,
-    durations: [],
-  }));
+  const call = entry(calls, JSON.stringify([from, to]), () => ({ from, to, errorCount: 0, durations: [] }));
   call.durations.push(Number(span.endNs - span.startNs));
   if (span.status === 'error') call.errorCount++;
 }

@@ -10,10 +10,7 @@ const MAX_LISTED = 1000;
 /** The newest traces that match, newest first. @internal */
 export function listTraces(store: TraceStore, filter: Filter): TraceList {
   const matching = [...store.all()].filter(trace => isListed(trace, filter)).sort(byNewest);
-  return {
-    traces: matching.slice(0, MAX_LISTED).map(trace => trace.summary()),
-    stored: store.traceCount,
-  };
+  return { traces: matching.slice(0, MAX_LISTED).map(trace => trace.summary()), stored: store.traceCount };
 }
 
 /** @internal */

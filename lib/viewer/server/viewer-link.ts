@@ -140,10 +140,7 @@ export class ViewerLink {
   private async host(): Promise<boolean> {
     const store = new TraceStore({ maxBytes: this.options.maxBytes });
     try {
-      const server = await ViewerServer.listen(store, {
-        port: this.options.port,
-        isKeptAlive: false,
-      });
+      const server = await ViewerServer.listen(store, { port: this.options.port, isKeptAlive: false });
       this.role = { name: 'hosting', server };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return false;

@@ -124,9 +124,7 @@ export class ViewerServer {
       'cache-control': 'no-store',
       vary: 'accept-encoding',
       // The page will ask for it as soon as its script runs; so it is there by then.
-      ...(trace && {
-        link: `</api/traces/${trace.traceId}>; rel=preload; as=fetch; crossorigin`,
-      }),
+      ...(trace && { link: `</api/traces/${trace.traceId}>; rel=preload; as=fetch; crossorigin` }),
       ...(isCompressed && { 'content-encoding': 'gzip' }),
     });
     response.end(request.method === 'HEAD' ? undefined : body);
@@ -135,10 +133,5 @@ export class ViewerServer {
 }
 
 function refuse(response: ServerResponse, status: number, reason: string): void {
-  response
-    .writeHead(status, {
-      'content-type': 'text/plain; charset=utf-8',
-      connection: 'close',
-    })
-    .end(`${reason}\n`);
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' }).end(`${reason}\n`);
 }
