@@ -8,11 +8,7 @@ const MAX_STACK = 16384;
 export function errorType(thrown: unknown): string {
   try {
     if (typeof thrown === 'object' && thrown !== null) {
-      const { code, name, constructor } = thrown as {
-        code?: unknown;
-        name?: unknown;
-        constructor?: { name?: unknown };
-      };
+      const { code, name, constructor } = thrown as { code?: unknown; name?: unknown; constructor?: { name?: unknown } };
       if (typeof code === 'string' && /^[A-Z][A-Z0-9_]{2,63}$/.test(code)) return code;
       const className = constructor?.name;
       if (typeof name === 'string' && name && name !== 'Error') return name;
@@ -26,10 +22,7 @@ export function errorType(thrown: unknown): string {
 
 /** Attributes of the `exception` event for anything that can be thrown. Never throws. */
 function exceptionAttributes(thrown: unknown): Attributes {
-  const attributes: Attributes = {
-    'exception.type': exceptionType(thrown),
-    'exception.message': exceptionMessage(thrown),
-  };
+  const attributes: Attributes = { 'exception.type': exceptionType(thrown), 'exception.message': exceptionMessage(thrown) };
   const stack = exceptionStack(thrown);
   if (stack !== undefined) attributes['exception.stacktrace'] = stack;
   return attributes;
@@ -56,10 +49,7 @@ export function recordFailure(span: Span, thrown: unknown): void {
 export function markFailure(span: Span, thrown: unknown): void {
   if (!span.isRecording()) return;
   span.setAttribute('error.type', errorType(thrown));
-  span.setStatus({
-    code: SpanStatusCode.ERROR,
-    message: exceptionMessage(thrown),
-  });
+  span.setStatus({ code: SpanStatusCode.ERROR, message: exceptionMessage(thrown) });
 }
 
 /** The message of anything that can be thrown, shortened. Never throws. */
@@ -75,10 +65,7 @@ export function exceptionMessage(thrown: unknown): string {
 function exceptionType(thrown: unknown): string {
   try {
     if (typeof thrown === 'object' && thrown !== null) {
-      const { name, constructor } = thrown as {
-        name?: unknown;
-        constructor?: { name?: unknown };
-      };
+      const { name, constructor } = thrown as { name?: unknown; constructor?: { name?: unknown } };
       const className = constructor?.name;
       if (typeof className === 'string' && className && className !== 'Error' && className !== 'Object') return className;
       if (typeof name === 'string' && name) return name;

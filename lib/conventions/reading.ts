@@ -35,23 +35,16 @@ export function errorTypeOf(attributes: Attributes): string | undefined {
 }
 
 /** What an `exception` event says; `undefined` for any other event. @internal */
-export function exceptionIn(event: { readonly name: string; readonly attributes?: Attributes | undefined }):
-  | {
-      readonly type?: string;
-      readonly message?: string;
-      readonly stack?: string;
-    }
-  | undefined {
+export function exceptionIn(event: {
+  readonly name: string;
+  readonly attributes?: Attributes | undefined;
+}): { readonly type?: string; readonly message?: string; readonly stack?: string } | undefined {
   if (event.name !== 'exception') return undefined;
   const { attributes = {} } = event;
   const type = text(attributes['exception.type']);
   const message = text(attributes['exception.message']);
   const stack = text(attributes['exception.stacktrace']);
-  return {
-    ...(type && { type }),
-    ...(message && { message }),
-    ...(stack && { stack }),
-  };
+  return { ...(type && { type }), ...(message && { message }), ...(stack && { stack }) };
 }
 
 function text(value: unknown): string | undefined {

@@ -10,10 +10,7 @@ export interface ServerAddress {
 /** An address as options and sockets name it; what is no host name or port is left out. */
 export function serverAddress(host: unknown, port: unknown): ServerAddress {
   const number = Number(port);
-  return {
-    address: typeof host === 'string' ? host : undefined,
-    port: Number.isInteger(number) && number > 0 ? number : undefined,
-  };
+  return { address: typeof host === 'string' ? host : undefined, port: Number.isInteger(number) && number > 0 ? number : undefined };
 }
 
 /**
@@ -23,11 +20,7 @@ export function serverAddress(host: unknown, port: unknown): ServerAddress {
 export function serverAddressOf(given: unknown, defaultPort: number): ServerAddress | undefined {
   const url: unknown = Array.isArray(given) ? given[0] : given;
   if (typeof url === 'object' && url !== null) {
-    const { hostname, host, port } = url as {
-      hostname?: unknown;
-      host?: unknown;
-      port?: unknown;
-    };
+    const { hostname, host, port } = url as { hostname?: unknown; host?: unknown; port?: unknown };
     return serverAddress(hostname ?? host ?? 'localhost', port ?? defaultPort);
   }
   if (typeof url !== 'string') return undefined;
@@ -49,10 +42,7 @@ export function soleServerAddress(list: unknown): ServerAddress | undefined {
 
 /** Attributes of a call, the same for client and server; `method` also is the name of the span. */
 export function rpcAttributes(system: string, method: string, server: ServerAddress | undefined): Attributes {
-  const attributes: Attributes = {
-    'rpc.system.name': system,
-    'rpc.method': method,
-  };
+  const attributes: Attributes = { 'rpc.system.name': system, 'rpc.method': method };
   addServer(attributes, server);
   return attributes;
 }

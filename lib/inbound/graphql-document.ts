@@ -42,9 +42,7 @@ export interface Schema {
 
 /** The operation of a document that is executed. */
 export function operationIn(document: unknown, name: string | null | undefined): OperationNode | undefined {
-  const { definitions } = (document ?? {}) as {
-    definitions?: readonly OperationNode[];
-  };
+  const { definitions } = (document ?? {}) as { definitions?: readonly OperationNode[] };
   const operations = definitions?.filter(({ kind }) => kind === 'OperationDefinition') ?? [];
   return name === undefined || name === null ? operations[0] : operations.find(operation => operation.name?.value === name);
 }

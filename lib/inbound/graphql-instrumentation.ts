@@ -3,9 +3,7 @@ import module from 'node:module';
 
 /** It replaces `execute` where graphql defines it, by a function that it marks. */
 export function isGraphqlInstrumented(): boolean {
-  const { _cache: cache } = module as unknown as {
-    _cache?: Record<string, { exports?: { execute?: unknown } } | undefined>;
-  };
+  const { _cache: cache } = module as unknown as { _cache?: Record<string, { exports?: { execute?: unknown } } | undefined> };
   if (cache === undefined) return false;
   return Object.keys(cache).some(file => {
     if (!/[\\/]graphql[\\/]execution[\\/]execute\.js$/.test(file)) return false;

@@ -33,10 +33,7 @@ export interface GraphqlWsTracing {
 
 /** The options with ours around those of the user; `contextValue` is what operations are handed where they do not say. */
 export function tracedGraphqlWs(config: object, contextValue: unknown, tracing: GraphqlWsTracing): object {
-  const { context: own = contextValue, onOperation } = config as {
-    context?: unknown;
-    onOperation?: Callback;
-  };
+  const { context: own = contextValue, onOperation } = config as { context?: unknown; onOperation?: Callback };
   const ends = new WeakMap<object, (answer: unknown) => void>();
   return {
     ...config,

@@ -41,10 +41,7 @@ export class HttpServerTracing implements Entrance {
   readonly open = new Set<ServerRequest>();
   private readonly undo: (() => void)[] = [];
   private isClosed = false;
-  private readonly polled: {
-    readonly server: object;
-    readonly base: string;
-  }[] = [];
+  private readonly polled: { readonly server: object; readonly base: string }[] = [];
 
   private readonly routes: DeclaredRoutes;
   private readonly isIgnored: (request: InboundRequest) => boolean;
@@ -216,9 +213,7 @@ function isHandshake({ headers }: IncomingMessage): boolean {
 
 /** Whether OpenTelemetry's instrumentation-http will open the span inside the original `emit`. */
 function isInstrumented(server: EventEmitter): boolean {
-  const prototype = Object.getPrototypeOf(server) as {
-    emit?: { __wrapped?: boolean };
-  } | null;
+  const prototype = Object.getPrototypeOf(server) as { emit?: { __wrapped?: boolean } } | null;
   return prototype?.emit?.__wrapped === true;
 }
 

@@ -5,16 +5,8 @@ import { fromContext, lowerCased, propertyOf, textFrom, textOf } from './rpc-con
 import type { RpcTransport } from './rpc-transport.js';
 
 interface Delivery {
-  readonly fields?: {
-    readonly exchange?: unknown;
-    readonly routingKey?: unknown;
-    readonly deliveryTag?: unknown;
-  };
-  readonly properties?: {
-    readonly headers?: object;
-    readonly correlationId?: unknown;
-    readonly messageId?: unknown;
-  };
+  readonly fields?: { readonly exchange?: unknown; readonly routingKey?: unknown; readonly deliveryTag?: unknown };
+  readonly properties?: { readonly headers?: object; readonly correlationId?: unknown; readonly messageId?: unknown };
 }
 
 export const rabbitmq: RpcTransport = {

@@ -98,7 +98,7 @@ export class SocketConnection {
       name: socketChangeName(change, declaredPlace),
       attributes: () => socketChangeAttributes(system, place, client),
       links: this.link === undefined ? [] : [this.link],
-      adopted: spanOfSocketIo(),
+      openedElsewhere: spanOfSocketIo(),
     };
   }
 }

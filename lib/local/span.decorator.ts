@@ -50,12 +50,8 @@ type Fitting<Args extends readonly unknown[], Result, M> = M extends (...args: i
       ? unknown
       : [Outcome<Returned>] extends [Result]
         ? unknown
-        : {
-            readonly 'resultAttributes does not accept the result of this method': never;
-          }
-    : {
-        readonly 'A callback of @Span() does not accept the arguments of this method': never;
-      }
+        : { readonly 'resultAttributes does not accept the result of this method': never }
+    : { readonly 'A callback of @Span() does not accept the arguments of this method': never }
   : unknown;
 
 type Outcome<Returned> =

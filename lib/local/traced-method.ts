@@ -27,19 +27,14 @@ export interface MethodSpan {
 interface CallSite {
   readonly isHidden: boolean;
   readonly spanName: string;
-  readonly plan: Omit<SpanPlan, 'options'> & {
-    readonly codeName: string;
-    readonly options: SpanOptions;
-  };
+  readonly plan: Omit<SpanPlan, 'options'> & { readonly codeName: string; readonly options: SpanOptions };
 }
 
 /** Wraps a method that `target`, a prototype or for static methods a class, declares. @internal */
 export function tracedMethod(target: object, method: string | symbol, original: Method, options: MethodSpan): Method {
   markSpanned(target, method);
   const sites = new WeakMap<object, CallSite>();
-  const memory: ResultMemory = {
-    isLazy: expectedLaziness(target, method, original),
-  };
+  const memory: ResultMemory = { isLazy: expectedLaziness(target, method, original) };
   const isPerCall = [options.name, options.attributes, options.links].some(option => typeof option === 'function');
   let latestOwner: object | undefined;
   let latest: CallSite | undefined;

@@ -26,10 +26,7 @@ export interface AxiosResponse {
 
 interface NodeRequest {
   readonly res?: { readonly httpVersion?: string };
-  readonly socket?: {
-    readonly remoteAddress?: string;
-    readonly remotePort?: number;
-  } | null;
+  readonly socket?: { readonly remoteAddress?: string; readonly remotePort?: number } | null;
   /** follow-redirects, which axios calls through. */
   readonly _redirectable?: { readonly _redirectCount?: number };
 }

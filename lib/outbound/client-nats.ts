@@ -59,8 +59,6 @@ function isMsgHdrs(headers: unknown): headers is MsgHdrs {
 
 /** Of several servers, the one that the connection has. */
 function currentServer(client: ClientProxy): string | undefined {
-  const connection = Reflect.get(client, 'natsClient') as {
-    getServer?: () => string;
-  } | null;
+  const connection = Reflect.get(client, 'natsClient') as { getServer?: () => string } | null;
   return connection?.getServer?.();
 }

@@ -26,10 +26,7 @@ export function isRabbitmq(client: object): boolean {
 interface RabbitmqClient extends ClientProxy {
   readonly queue?: string;
   /** Of amqp-connection-manager; once there is a connection. */
-  readonly channel?: {
-    addSetup?(setup: Setup): unknown;
-    removeSetup?(setup: Setup): unknown;
-  } | null;
+  readonly channel?: { addSetup?(setup: Setup): unknown; removeSetup?(setup: Setup): unknown } | null;
 }
 
 type Setup = (channel: object) => Promise<void>;
@@ -39,10 +36,7 @@ function addressOf(client: RabbitmqClient, pattern: unknown): { exchange?: strin
   const { options = {}, queue } = client;
   if (!options['wildcards'] && options['exchangeType'] !== 'fanout') return { routingKey: queue };
   const exchange = typeof options['exchange'] === 'string' ? options['exchange'] : (queue ?? '');
-  return {
-    exchange,
-    routingKey: typeof pattern === 'string' ? pattern : JSON.stringify(pattern),
-  };
+  return { exchange, routingKey: typeof pattern === 'string' ? pattern : JSON.stringify(pattern) };
 }
 
 function carryInHeaders(client: ClientProxy): () => void {

@@ -19,15 +19,8 @@ export interface GrpcMethod {
 /** A client of @grpc/grpc-js. Its own reading of arguments fills in Metadata: so nobody has to import the class. */
 export interface GrpcClient {
   getChannel?(): { getTarget?(): unknown };
-  checkOptionalUnaryResponseArguments?(...args: unknown[]): {
-    metadata: Metadata;
-    options?: unknown;
-    callback: Callback;
-  };
-  checkMetadataAndOptions?(...args: unknown[]): {
-    metadata: Metadata;
-    options: unknown;
-  };
+  checkOptionalUnaryResponseArguments?(...args: unknown[]): { metadata: Metadata; options?: unknown; callback: Callback };
+  checkMetadataAndOptions?(...args: unknown[]): { metadata: Metadata; options: unknown };
 }
 
 export interface ReadCall {
@@ -44,9 +37,7 @@ export function readCall(client: GrpcClient, method: GrpcMethod, given: readonly
   const others = given.slice(count);
   const read = method.responseStream ? client.checkMetadataAndOptions?.(...others) : readUnary(client, others);
   if (read === undefined) return withoutMetadata(given);
-  const { metadata, options, callback } = read as typeof read & {
-    callback?: Callback;
-  };
+  const { metadata, options, callback } = read as typeof read & { callback?: Callback };
   if (typeof options !== 'object' || options === null) return undefined;
   const isUsers = others.includes(metadata);
   return {
@@ -79,12 +70,7 @@ function copyOf(metadata: Metadata): Metadata {
   const copy = metadata.clone();
   for (const key of Object.keys(metadata)) {
     if (!Object.hasOwn(copy, key))
-      Object.defineProperty(copy, key, {
-        value: metadata[key],
-        writable: true,
-        configurable: true,
-        enumerable: true,
-      });
+      Object.defineProperty(copy, key, { value: metadata[key], writable: true, configurable: true, enumerable: true });
   }
   return copy;
 }

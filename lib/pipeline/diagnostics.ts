@@ -26,10 +26,7 @@ interface State {
   /** What the API's slot holds while it is ours. */
   ours: unknown;
 }
-const state: State = ((globalThis as { [LISTENING]?: State })[LISTENING] ??= {
-  count: 0,
-  ours: undefined,
-});
+const state: State = ((globalThis as { [LISTENING]?: State })[LISTENING] ??= { count: 0, ours: undefined });
 const API = Symbol.for('opentelemetry.js.api.1');
 const current = (): unknown => (globalThis as { [API]?: { diag?: unknown } })[API]?.diag;
 
@@ -61,13 +58,7 @@ function nestLogger(): DiagLogger {
         // A logger that throws must not take the request down.
       }
     };
-  return {
-    error: write('error'),
-    warn: write('warn'),
-    info: write('log'),
-    debug: write('debug'),
-    verbose: write('verbose'),
-  };
+  return { error: write('error'), warn: write('warn'), info: write('log'), debug: write('debug'), verbose: write('verbose') };
 }
 
 /** Lines differ in ids and counts; what is left of them is their kind. */
@@ -89,10 +80,7 @@ function onceEach(logger: DiagLogger): DiagLogger {
 /** The SDK reports errors as JSON of all their fields. */
 function readable(message: string): string {
   try {
-    const { name, message: text } = JSON.parse(message) as {
-      name?: unknown;
-      message?: unknown;
-    };
+    const { name, message: text } = JSON.parse(message) as { name?: unknown; message?: unknown };
     return typeof text === 'string' ? `${typeof name === 'string' ? name : 'Error'}: ${text}` : message;
   } catch {
     return message;

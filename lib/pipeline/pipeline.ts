@@ -139,9 +139,7 @@ async function propagatorOf(formats: ResolvedTracingOptions['propagators'], ownT
 /** `forceFlush` is the SDK's, and behind the API's proxy. */
 function flushOf(provider: TracerProvider): unknown {
   const { getDelegate } = provider as { getDelegate?: () => TracerProvider };
-  const { forceFlush } = (getDelegate?.call(provider) ?? provider) as {
-    forceFlush?: () => unknown;
-  };
+  const { forceFlush } = (getDelegate?.call(provider) ?? provider) as { forceFlush?: () => unknown };
   return forceFlush?.call(getDelegate?.call(provider) ?? provider);
 }
 

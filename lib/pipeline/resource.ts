@@ -73,10 +73,7 @@ function packageAbove(folder: string): { name: string; version: string | undefin
 
 function readPackage(file: string): { name: string; version: string | undefined } | undefined {
   try {
-    const { name, version } = JSON.parse(readFileSync(file, 'utf8')) as {
-      name?: unknown;
-      version?: unknown;
-    };
+    const { name, version } = JSON.parse(readFileSync(file, 'utf8')) as { name?: unknown; version?: unknown };
     if (typeof name !== 'string' || name === '') return undefined;
     return { name, version: typeof version === 'string' ? version : undefined };
   } catch {

@@ -56,10 +56,7 @@ const OTHERS_MS = 150;
  */
 export class WaterfallExporter {
   private readonly console: Console;
-  private readonly stream: Writable & {
-    readonly isTTY?: boolean;
-    readonly columns?: number;
-  };
+  private readonly stream: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   private readonly roots = new LocalRoots(LIMITS);
   private lateTimer: NodeJS.Timeout | undefined;
   private viewer: TraceViewer | undefined;
@@ -69,11 +66,7 @@ export class WaterfallExporter {
   constructor(private readonly options: WaterfallOptions = {}) {
     this.stream = options.stream ?? process.stdout;
     // Console survives a closed pipe, which a bare write would turn into an uncaught error.
-    this.console = new Console({
-      stdout: this.stream,
-      ignoreErrors: true,
-      colorMode: false,
-    });
+    this.console = new Console({ stdout: this.stream, ignoreErrors: true, colorMode: false });
   }
 
   /** Draws the local roots among `spans`; keeps the others until theirs has come. Never throws. */
@@ -83,10 +76,7 @@ export class WaterfallExporter {
       this.drawWithOthers(this.roots.add(spans, Date.now()));
       if (this.roots.hasLate) this.lateTimer ??= setTimeout(() => this.drawLate(), LATE_MS).unref();
     } catch (error) {
-      result = {
-        code: 1,
-        error: error instanceof Error ? error : new Error(String(error)),
-      };
+      result = { code: 1, error: error instanceof Error ? error : new Error(String(error)) };
     }
     done(result);
   }

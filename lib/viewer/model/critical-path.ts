@@ -15,11 +15,7 @@ export type Stretch = readonly [from: number, to: number];
 export function criticalPath(forest: SpanForest): CriticalPath {
   const { offsetNs, durationNs } = forest;
   const path: Record<number, Stretch[]> = {};
-  const waiting: {
-    readonly span: number;
-    readonly from: number;
-    readonly to: number;
-  }[] = [];
+  const waiting: { readonly span: number; readonly from: number; readonly to: number }[] = [];
   const add = (span: number, from: number, to: number) => void (path[span] ??= []).push([from, to]);
   const startOf = (index: number) => offsetNs[index] ?? 0;
   const endOf = (index: number) => startOf(index) + (durationNs[index] ?? 0);

@@ -15,19 +15,11 @@ export interface Filter {
 type Term = Condition & { readonly isNegated: boolean };
 type Condition =
   | { readonly about: 'text'; readonly text: string }
-  | {
-      readonly about: 'attribute';
-      readonly key: string;
-      readonly value: Pattern;
-    }
+  | { readonly about: 'attribute'; readonly key: string; readonly value: Pattern }
   | { readonly about: 'service'; readonly name: Pattern }
   | { readonly about: 'status'; readonly code: RegExp }
   | { readonly about: 'error' }
-  | {
-      readonly about: 'duration';
-      readonly isLonger: boolean;
-      readonly ns: number;
-    };
+  | { readonly about: 'duration'; readonly isLonger: boolean; readonly ns: number };
 
 /** The exact text, or with a `*` at its end whatever begins with it. */
 interface Pattern {
@@ -81,14 +73,7 @@ export function matchesTrace(filter: Filter, spans: Iterable<TraceSpan>, duratio
 
 const WORD = /(?:"[^"]*(?:"|$)|[^\s"])+/g;
 const DURATION = /^([<>])=?(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m)?$/i;
-const UNITS: Readonly<Record<string, number>> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-};
+const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9 };
 
 /** Nothing for a word that is not finished: a key without value, quotes around nothing. */
 function conditionOf(word: string): Condition | undefined {
@@ -97,23 +82,14 @@ function conditionOf(word: string): Condition | undefined {
   if (word.startsWith('"')) return { about: 'text', text: plain.toLowerCase() };
   if (word === 'error') return { about: 'error' };
   const [, sign, amount, unit = 'ms'] = DURATION.exec(word) ?? [];
-  if (amount !== undefined)
-    return {
-      about: 'duration',
-      isLonger: sign === '>',
-      ns: Number(amount) * (UNITS[unit.toLowerCase()] ?? 1e6),
-    };
+  if (amount !== undefined) return { about: 'duration', isLonger: sign === '>', ns: Number(amount) * (UNITS[unit.toLowerCase()] ?? 1e6) };
   const [, name, rest = ''] = /^(service|status):(.*)$/s.exec(word) ?? [];
   if (name !== undefined && rest === '') return undefined;
   if (name === 'service') return { about: 'service', name: pattern(rest) };
   if (name === 'status') return { about: 'status', code: statusPattern(unquoted(rest)) };
   const equals = word.indexOf('=');
   if (equals > 0 && equals < word.length - 1) {
-    return {
-      about: 'attribute',
-      key: unquoted(word.slice(0, equals)),
-      value: pattern(word.slice(equals + 1)),
-    };
+    return { about: 'attribute', key: unquoted(word.slice(0, equals)), value: pattern(word.slice(equals + 1)) };
   }
   return { about: 'text', text: plain.toLowerCase() };
 }

@@ -32,20 +32,9 @@ export interface OtlpSpan {
   readonly startTimeUnixNano?: OtlpTime;
   readonly endTimeUnixNano?: OtlpTime;
   readonly attributes?: readonly OtlpKeyValue[];
-  readonly events?: readonly {
-    readonly name?: string;
-    readonly timeUnixNano?: OtlpTime;
-    readonly attributes?: readonly OtlpKeyValue[];
-  }[];
-  readonly links?: readonly {
-    readonly traceId?: string;
-    readonly spanId?: string;
-    readonly attributes?: readonly OtlpKeyValue[];
-  }[];
-  readonly status?: {
-    readonly code?: number | string;
-    readonly message?: string;
-  };
+  readonly events?: readonly { readonly name?: string; readonly timeUnixNano?: OtlpTime; readonly attributes?: readonly OtlpKeyValue[] }[];
+  readonly links?: readonly { readonly traceId?: string; readonly spanId?: string; readonly attributes?: readonly OtlpKeyValue[] }[];
+  readonly status?: { readonly code?: number | string; readonly message?: string };
 }
 
 /** The spans of a request, and how many of them could not be read. @internal */
@@ -69,10 +58,7 @@ export function readOtlp(request: unknown, share = (resource: Attributes): Attri
     const attributes = share(readAttributes(objectOr(resource).attributes));
     for (const { scope, spans: given } of objects(scopeSpans)) {
       const { name, version } = objectOr(scope);
-      const readScope = {
-        name: text(name) ?? '',
-        ...(text(version) && { version: text(version) }),
-      };
+      const readScope = { name: text(name) ?? '', ...(text(version) && { version: text(version) }) };
       for (const one of Array.isArray(given) ? (given as readonly unknown[]) : []) {
         const span = readSpan(one, attributes, readScope);
         if (span === undefined) rejected++;
@@ -92,14 +78,7 @@ export function writeOtlp(spans: Iterable<TraceSpan>): OtlpRequest {
     const { name, version } = span.scope;
     const key = version === undefined ? name : `${name}\n${version}`;
     let group = scopes.get(key);
-    if (group === undefined)
-      scopes.set(
-        key,
-        (group = {
-          scope: { name, ...(version !== undefined && { version }) },
-          spans: [],
-        }),
-      );
+    if (group === undefined) scopes.set(key, (group = { scope: { name, ...(version !== undefined && { version }) }, spans: [] }));
     group.spans.push(writeSpan(span));
   }
   return {
@@ -166,15 +145,8 @@ function writeSpan(span: TraceSpan): OtlpSpan {
       timeUnixNano: String(BigInt(seconds) * SECOND + BigInt(nanos)),
       attributes: writeAttributes(attributes),
     })),
-    links: span.links.map(({ traceId, spanId, attributes }) => ({
-      traceId,
-      spanId,
-      attributes: writeAttributes(attributes),
-    })),
-    status: {
-      code: statusNumber(span.status),
-      ...(span.statusMessage !== undefined && { message: span.statusMessage }),
-    },
+    links: span.links.map(({ traceId, spanId, attributes }) => ({ traceId, spanId, attributes: writeAttributes(attributes) })),
+    status: { code: statusNumber(span.status), ...(span.statusMessage !== undefined && { message: span.statusMessage }) },
   };
 }
 

@@ -15,10 +15,7 @@ export interface FinishedSpan {
   readonly links: readonly Link[];
   readonly events: readonly FinishedSpanEvent[];
   readonly resource: { readonly attributes: Attributes };
-  readonly instrumentationScope: {
-    readonly name: string;
-    readonly version?: string | undefined;
-  };
+  readonly instrumentationScope: { readonly name: string; readonly version?: string | undefined };
 }
 
 /** Something that happened at one moment of a span. @publicApi */
@@ -52,10 +49,7 @@ export interface TraceSpan {
   /** What the process says of itself; one object for all spans that came together. */
   readonly resource: Attributes;
   /** Who made the span: an instrumentation's name and version. */
-  readonly scope: {
-    readonly name: string;
-    readonly version?: string | undefined;
-  };
+  readonly scope: { readonly name: string; readonly version?: string | undefined };
 }
 
 /** A span in another place that this one belongs to. @internal */
@@ -104,11 +98,7 @@ export function toTraceSpan(span: FinishedSpan): TraceSpan {
     service: serviceName(span.resource.attributes),
     attributes: span.attributes,
     events: span.events.some(({ time }) => nanoseconds(time) === undefined) ? eventsFrom(startNs, span.events) : span.events,
-    links: span.links.map(({ context, attributes = {} }) => ({
-      traceId: context.traceId,
-      spanId: context.spanId,
-      attributes,
-    })),
+    links: span.links.map(({ context, attributes = {} }) => ({ traceId: context.traceId, spanId: context.spanId, attributes })),
     resource: span.resource.attributes,
     scope: span.instrumentationScope,
   };

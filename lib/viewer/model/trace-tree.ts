@@ -16,10 +16,7 @@ export interface TraceNode {
   /** The span has a parent that is not there: in another process, not received yet, or lost. */
   readonly isParentMissing: boolean;
   /** When the end of the root waited for this span and for no child of it: offsets, in order of time. */
-  readonly critical: readonly {
-    readonly fromNs: number;
-    readonly toNs: number;
-  }[];
+  readonly critical: readonly { readonly fromNs: number; readonly toNs: number }[];
 }
 
 /** All spans of one trace that are there. @internal */
@@ -73,11 +70,5 @@ function buildTree(spans: ReadonlyMap<string, TraceSpan>): TraceTree {
       critical: (path[index] ?? []).map(([fromNs, toNs]) => ({ fromNs, toNs })),
     });
   });
-  return {
-    traceId: forest.traceId,
-    roots,
-    spanCount: forest.count,
-    startNs: forest.startNs,
-    durationNs: forest.totalNs,
-  };
+  return { traceId: forest.traceId, roots, spanCount: forest.count, startNs: forest.startNs, durationNs: forest.totalNs };
 }

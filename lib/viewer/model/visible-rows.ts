@@ -60,11 +60,7 @@ export function visibleRows(forest: SpanForest, { folds, collapsed, matches }: R
   const { end, depth, count } = forest;
   const kept = matches && withAncestors(forest, matches);
   const rows: WaterfallRow[] = [];
-  const ranges: {
-    readonly from: number;
-    readonly to: number;
-    readonly deeper: number;
-  }[] = [];
+  const ranges: { readonly from: number; readonly to: number; readonly deeper: number }[] = [];
   const run = () => {
     for (let range = ranges.pop(); range; range = ranges.pop()) {
       const { from, to, deeper } = range;
@@ -93,11 +89,7 @@ export function visibleRows(forest: SpanForest, { folds, collapsed, matches }: R
     if (first === undefined || (kept && !roots.some(root => kept[root] !== 0))) continue;
     if (isMissing) rows.push({ span: first, depth: 0, isMissing });
     for (const root of roots) {
-      ranges.push({
-        from: root,
-        to: end[root] ?? 0,
-        deeper: isMissing ? 1 : 0,
-      });
+      ranges.push({ from: root, to: end[root] ?? 0, deeper: isMissing ? 1 : 0 });
       run();
     }
   }

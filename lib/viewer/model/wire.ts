@@ -35,10 +35,7 @@ export interface TraceSummary {
   readonly answer: string | undefined;
   /** The topmost span has a parent that has not been received. */
   readonly isRootMissing: boolean;
-  readonly services: readonly {
-    readonly name: string;
-    readonly spanCount: number;
-  }[];
+  readonly services: readonly { readonly name: string; readonly spanCount: number }[];
   readonly startNs: string;
   readonly durationNs: number;
   readonly spanCount: number;
@@ -82,12 +79,7 @@ export interface WireTrace extends Omit<SpanForest, 'startNs' | 'count' | keyof 
 /** What {@link WireTrace} was made of. @internal */
 export function forestOf(trace: WireTrace): SpanForest {
   const { spanId, startNs, parent, offsetNs, durationNs } = trace;
-  return {
-    ...trace,
-    count: spanId.length,
-    startNs: BigInt(startNs),
-    ...shapeOf(parent, offsetNs, durationNs),
-  };
+  return { ...trace, count: spanId.length, startNs: BigInt(startNs), ...shapeOf(parent, offsetNs, durationNs) };
 }
 
 /** What only a selected span shows. @internal */
@@ -105,11 +97,7 @@ export interface SpanDetails {
     /** Without those of an exception, which stand in `exceptions`. */
     readonly attributes: Attributes;
   }[];
-  readonly links: readonly {
-    readonly traceId: string;
-    readonly spanId: string;
-    readonly attributes: Attributes;
-  }[];
+  readonly links: readonly { readonly traceId: string; readonly spanId: string; readonly attributes: Attributes }[];
   readonly resource: Attributes;
   /** Name and version of who made the span. */
   readonly scope: string;

@@ -32,13 +32,8 @@ export async function openFiles(files: readonly Blob[]): Promise<void> {
   const traces: TraceSummary[] = [];
   for (const file of files) {
     try {
-      const response = await fetch('/api/files', {
-        method: 'POST',
-        body: file,
-      });
-      const answer = (await response.json()) as OpenedFile & {
-        readonly message: string;
-      };
+      const response = await fetch('/api/files', { method: 'POST', body: file });
+      const answer = (await response.json()) as OpenedFile & { readonly message: string };
       if (response.ok) traces.push(...answer.traces);
       else say(answer.message);
     } catch {

@@ -22,22 +22,12 @@ export function FlameGraph({ trace, onOpen }: { readonly trace: LoadedTrace; rea
   const focused = paths[focus];
   const fromNs = focused?.fromNs ?? 0;
   const widthNs = Math.max(1, focused?.widthNs ?? totalNs);
-  const shown: {
-    path: CallPath;
-    index: number;
-    left: number;
-    width: number;
-  }[] = [];
+  const shown: { path: CallPath; index: number; left: number; width: number }[] = [];
   for (const [index, path] of paths.entries()) {
     const left = (path.fromNs - fromNs) / widthNs;
     const width = path.widthNs / widthNs;
     if (left >= 1 || left + width <= 0 || width < LEAST || shown.length >= MOST) continue;
-    shown.push({
-      path,
-      index,
-      left: Math.max(0, left),
-      width: Math.min(1, left + width) - Math.max(0, left),
-    });
+    shown.push({ path, index, left: Math.max(0, left), width: Math.min(1, left + width) - Math.max(0, left) });
   }
   const depth = shown.reduce((most, { path }) => Math.max(most, path.depth + 1), 1);
   return (
@@ -60,12 +50,7 @@ export function FlameGraph({ trace, onOpen }: { readonly trace: LoadedTrace; rea
               aria-label={width > 0.03 ? undefined : text}
               onClick={() => setFocus(index === focus ? -1 : index)}
               onDblClick={() => onOpen(slowest)}
-              style={{
-                left: percent(left),
-                width: percent(width),
-                top: `${path.depth * ROW_HEIGHT}px`,
-                ...tint(path.service),
-              }}
+              style={{ left: percent(left), width: percent(width), top: `${path.depth * ROW_HEIGHT}px`, ...tint(path.service) }}
             >
               {width > 0.03 && line(path.name, 120)}
               {width > 0.12 && <small>{formatDuration(Math.round(path.widthNs))}</small>}

@@ -17,13 +17,7 @@ const TRACE = /^\/api\/traces\/([0-9a-f]{32})(?:\/(otlp|span|found))?$/;
 /** @internal */
 export class Api {
   /** The page asks for the trace it shows again and again. */
-  private last:
-    | {
-        readonly traceId: string;
-        readonly revision: number;
-        readonly body: Buffer;
-      }
-    | undefined;
+  private last: { readonly traceId: string; readonly revision: number; readonly body: Buffer } | undefined;
 
   constructor(
     private readonly store: TraceStore,
@@ -76,15 +70,7 @@ export class Api {
 
   private status(): ViewerStatus {
     const { traceCount, spanCount, storedBytes, maxBytes } = this.store;
-    return {
-      viewer: 'nestjs-tracing',
-      version: VERSION,
-      pid: process.pid,
-      traceCount,
-      spanCount,
-      storedBytes,
-      maxBytes,
-    };
+    return { viewer: 'nestjs-tracing', version: VERSION, pid: process.pid, traceCount, spanCount, storedBytes, maxBytes };
   }
 }
 
