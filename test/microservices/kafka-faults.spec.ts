@@ -160,6 +160,8 @@ describe('Kafka in trouble', () => {
       await (services.server as unknown as { callShutdownHook(): Promise<void> }).callShutdownHook();
       const handling = services.recorder.find('process orders.lost')!;
       expect(handling.parentSpanContext?.spanId).toBe(sending.spanContext().spanId);
+      // Nest 11 waits for ever for a handler that completes without a value.
+      answer.next('late');
       answer.complete();
       await services.close();
       expect(services.recorder.spans).toHaveLength(3);
