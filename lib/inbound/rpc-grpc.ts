@@ -167,7 +167,7 @@ class ServedCall {
   /** Whose caller gave up: when its deadline came, it does so a little before the same deadline is noticed here. */
   private abandoned(): GrpcStatus {
     const deadline = Number(this.call.getDeadline?.() ?? Infinity);
-    const tolerance = Math.min(50, (deadline - this.startedAt) / 10);
+    const tolerance = Math.min(100, (deadline - this.startedAt) / 5);
     return deadline - Date.now() <= tolerance ? { code: GRPC_DEADLINE_EXCEEDED, details: 'Deadline exceeded' } : { code: GRPC_CANCELLED };
   }
 }

@@ -98,6 +98,8 @@ export function deskOf(client: ClientProxy | ClientGrpc): Desk {
 export class Books {
   readonly seen: string[] = [];
   readonly metadata: Metadata[] = [];
+  /** As this side knows them. */
+  readonly deadlines: number[] = [];
   constructor(readonly tracer: Tracer) {}
 
   @Span() look(what: string): void {
@@ -139,6 +141,7 @@ export class DeskController {
   @GrpcMethod('Desk', 'Ask')
   async ask({ what, number }: Required<Question>, metadata: Metadata, call: ServerUnaryCall<Question, Answer>) {
     this.books.metadata.push(metadata);
+    this.books.deadlines.push(Number(call.getDeadline()));
     await new Promise(resolve => setImmediate(resolve));
     this.books.look(`ask ${what}`);
     if (what === 'never') return NEVER;
