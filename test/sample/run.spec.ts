@@ -1,4 +1,10 @@
 /** The samples, run as the README says: real processes, real sockets, the traces read where a backend would read them. */
+import { Broker } from '../brokers/broker.js';
+import { kafka } from '../brokers/kafka.js';
+import { mosquitto } from '../brokers/mosquitto.js';
+import { nats } from '../brokers/nats.js';
+import { rabbitmq } from '../brokers/rabbitmq.js';
+import { redis } from '../brokers/redis.js';
 import { startBackend, Workbench } from './workbench.js';
 
 const workbench = new Workbench();
@@ -22,6 +28,17 @@ function isAlive(processId: number): boolean {
 }
 
 const processIds = (output: string) => [...output.matchAll(/runs as process (\d+) /g)].map(match => Number(match[1]));
+
+const addressOf: Readonly<Record<string, (port: number) => string>> = {
+  REDIS_URL: port => `redis://127.0.0.1:${port}`,
+  NATS_URL: port => `nats://127.0.0.1:${port}`,
+  RABBITMQ_URL: port => `amqp://guest:guest@127.0.0.1:${port}`,
+  KAFKA_BROKER: port => `127.0.0.1:${port}`,
+  MQTT_URL: port => `mqtt://127.0.0.1:${port}`,
+};
+
+/** TCP, gRPC and the socket need no broker; BullMQ keeps its jobs in Redis. */
+const hopsWith = (brokers: readonly string[]) => 3 + brokers.length + (brokers.includes('REDIS_URL') ? 1 : 0);
 
 describe('npm run sample', () => {
   it('builds, runs three services and finds every trace as it should be', () => {
@@ -51,10 +68,32 @@ describe('npm run sample', () => {
     expect(code).toBe(0);
   }, 60_000);
 
+  it('sends one parcel through every transport whose broker is on this machine: one trace', async () => {
+    const kinds = { REDIS_URL: redis, NATS_URL: nats, RABBITMQ_URL: rabbitmq, KAFKA_BROKER: kafka, MQTT_URL: mosquitto };
+    const running: Broker[] = [];
+    const env: Record<string, string> = {};
+    try {
+      for (const [variable, kind] of Object.entries(kinds)) {
+        const missing = kind.missing();
+        if (missing !== undefined) process.stderr.write(`SKIPPED hops over ${kind.name}: ${missing}\n`);
+        if (missing !== undefined) continue;
+        const broker = await Broker.start(kind);
+        running.push(broker);
+        env[variable] = addressOf[variable]?.(broker.port) ?? '';
+      }
+      const { code, output } = await workbench.run('node', [RUNNER, '03'], env);
+      expect(output).toContain('The trace is as expected');
+      expect(output).toContain(`A parcel takes ${hopsWith(Object.keys(env))} hops`);
+      expect(code).toBe(0);
+    } finally {
+      await Promise.all(running.map(broker => broker.stop()));
+    }
+  }, 180_000);
+
   it('names the samples there are when asked for another', async () => {
     expect(await workbench.run('node', [RUNNER, '99'])).toMatchObject({
       code: 1,
-      output: expect.stringContaining('01-two-services and 02-order-system'),
+      output: expect.stringContaining('01-two-services and 02-order-system and 03-every-transport'),
     });
   }, 60_000);
 
