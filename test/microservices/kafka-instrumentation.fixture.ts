@@ -48,9 +48,15 @@ await sender.connect();
 /** The spans of one exchange: name, kind, who made it, its parent, which method handled it, and whether it failed. */
 async function spansOf(send: () => Promise<unknown>, last: string, count = 1): Promise<unknown[]> {
   recorder.clear();
-  await application.get(Tracer).span('request', () => send().catch(() => undefined));
-  await recorder.waitForSpans(spans => spans.filter(({ name }) => name === last).length >= count, { timeoutMs: 20_000 });
-  return recorder.spans.map(span => [
+  const traceId = await application.get(Tracer).span('request', async span => {
+    await send().catch(() => undefined);
+    return span.spanContext().traceId;
+  });
+  // Spans of the exchange before may still come in.
+  const own = () => recorder.spans.filter(span => span.spanContext().traceId === traceId);
+  const isWhole = () => own().every(span => span.parentSpanContext === undefined || recorder.parentOf(span) !== undefined);
+  await recorder.waitForSpans(() => own().filter(({ name }) => name === last).length >= count && isWhole(), { timeoutMs: 20_000 });
+  return own().map(span => [
     span.name,
     SpanKind[span.kind],
     span.instrumentationScope.name,
