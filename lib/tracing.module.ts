@@ -22,7 +22,7 @@ import { ExceptionObserver } from './inbound/exception-observer.filter.js';
 import { traceGraphql, witnessGraphql } from './inbound/graphql-driver.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { traceRpcServers } from './inbound/rpc-server.js';
-import { traceGateways } from './inbound/websocket-adapter.js';
+import { traceGateways, witnessGateways } from './inbound/websocket-adapter.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { Tracer } from './local/tracer.js';
 import { installLogCorrelation } from './logs/log-correlation.js';
@@ -80,12 +80,17 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge) return;
     this.endRpc = traceRpcServers(modules, this.arrivals);
-    this.endGateways = traceGateways(running, config, modules, this.arrivals, (server, path) => this.http.leaveToSockets(server, path));
+    if (running.isEnabled) config.addGlobalInterceptor(this.interceptor);
+    this.endGateways = traceGateways(running, config, modules, this.arrivals, {
+      // Interceptors make streams of what handlers return, also where there is nothing for them to do.
+      onAdapter: () => this.withdrawInterceptor(),
+      onPolling: (server, path) => this.http.leaveToSockets(server, path),
+    });
     if (!running.isEnabled) return;
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
+    running.whileInForce(() => witnessGateways(modules));
     running.whileInForce(() => witnessGraphql(modules));
-    config.addGlobalInterceptor(this.interceptor);
     // Fires at once where the adapter exists already; under a TestingModule when the application is created.
     this.adapterReady = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
     running.whileInForce(() => installLogCorrelation(running));
@@ -105,9 +110,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
   configure(_consumer: MiddlewareConsumer): void {
     if (this.isInCharge) this.running.proceed();
     if (!this.isInCharge || !this.running.isEnabled) return;
-    const interceptors = this.config.getGlobalInterceptors();
-    const position = interceptors.indexOf(this.interceptor);
-    if (position >= 0) interceptors.splice(position, 1);
+    this.withdrawInterceptor();
     this.config.addGlobalFilter(new ExceptionObserver());
     this.running.whileInForce(() => traceGraphql(this.running, this.modules, this.arrivals));
   }
@@ -138,6 +141,12 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.endGateways?.();
     this.adapterReady?.unsubscribe();
     await this.running.stop();
+  }
+
+  private withdrawInterceptor(): void {
+    const interceptors = this.config.getGlobalInterceptors();
+    const position = interceptors.indexOf(this.interceptor);
+    if (position >= 0) interceptors.splice(position, 1);
   }
 
   private *controllers(): Generator<Type> {
