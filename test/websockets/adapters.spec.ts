@@ -45,7 +45,7 @@ describe('gateways', () => {
     const test = await SocketApplication.start('socket.io', {
       gateways: [Gateway],
       providers: [Service],
-      adapt: app => new CustomAdapter(app) as unknown as WebSocketAdapter,
+      adapt: app => new CustomAdapter(app),
     });
     const client = await test.connect();
     // This adapter knows nothing of streams.
