@@ -24,7 +24,7 @@ import { ExceptionObserver } from './inbound/exception-observer.filter.js';
 import { traceGraphql, witnessGraphql } from './inbound/graphql-driver.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { traceRpcServers } from './inbound/rpc-server.js';
-import { traceGateways } from './inbound/websocket-adapter.js';
+import { traceGateways, witnessGateways } from './inbound/websocket-adapter.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { StartUp } from './inbound/start-up.js';
 import { openEntrances } from './inbound/static-providers.js';
@@ -86,9 +86,14 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.arrivals = new Arrivals(running);
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge) return;
+    if (running.isEnabled) config.addGlobalInterceptor(this.interceptor);
     this.entrances.push(
       traceRpcServers(modules, this.arrivals),
-      traceGateways(running, config, modules, this.arrivals, (server, path) => this.http.leaveToSockets(server, path)),
+      traceGateways(running, config, modules, this.arrivals, {
+        // Interceptors make streams of what handlers return, also where there is nothing for them to do.
+        onAdapter: () => this.withdrawInterceptor(),
+        onPolling: (server, path) => this.http.leaveToSockets(server, path),
+      }),
     );
     this.beFirstAndLast();
     if (!running.isEnabled) return;
@@ -96,8 +101,8 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     if (startedAt !== undefined) this.startUp = new StartUp(running, startedAt, () => running.deliver());
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
+    running.whileInForce(() => witnessGateways(modules));
     running.whileInForce(() => witnessGraphql(modules));
-    config.addGlobalInterceptor(this.interceptor);
     // Fires at once where the adapter exists already; under a TestingModule when the application is created.
     this.adapterReady = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
     running.whileInForce(() => installLogCorrelation(running));
@@ -117,9 +122,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
   configure(_consumer: MiddlewareConsumer): void {
     if (this.isInCharge) this.running.proceed();
     if (!this.isInCharge || !this.running.isEnabled) return;
-    const interceptors = this.config.getGlobalInterceptors();
-    const position = interceptors.indexOf(this.interceptor);
-    if (position >= 0) interceptors.splice(position, 1);
+    this.withdrawInterceptor();
     this.config.addGlobalFilter(new ExceptionObserver());
     this.running.whileInForce(() => traceGraphql(this.running, this.modules, this.arrivals));
   }
@@ -178,6 +181,12 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
    */
   private beFirstAndLast(): void {
     for (const module of this.modules.values()) if (module.metatype === TracingModule) module.distance = Infinity;
+  }
+
+  private withdrawInterceptor(): void {
+    const interceptors = this.config.getGlobalInterceptors();
+    const position = interceptors.indexOf(this.interceptor);
+    if (position >= 0) interceptors.splice(position, 1);
   }
 
   private *controllers(): Generator<Type> {

@@ -17,31 +17,40 @@ interface MessageHandler {
   readonly callback: Method;
 }
 
-/** Told of the addresses at which a server is polled. */
-export type OnPolling = (httpServer: object, path: string) => void;
+/** What the application is told. */
+export interface GatewayListener {
+  /** An adapter is traced: nothing else need be done for the gateways that are built next. */
+  onAdapter(): void;
+  /** `path` of a server is polled. */
+  onPolling(httpServer: object, path: string): void;
+}
 
 const TRACED = Symbol.for('nestjs-tracing/websocket-adapter');
 const GATEWAY = 'websockets:is_gateway';
 
-/** Traces the gateways of an application, of which Nest must not have looked at any yet. Returns what undoes it. @internal */
+/** Puts witnesses on the gateways of an application, of which Nest must not have looked at any yet. Returns what takes them off. @internal */
+export function witnessGateways(modules: ModulesContainer): () => void {
+  return undoAll([...gatewaysOf(modules)].flatMap(gateway => [witnessHandlers(gateway), witnessChanges(gateway)]));
+}
+
+/** Traces the clients of an application's gateways. Returns what undoes it. @internal */
 export function traceGateways(
   application: TracingApplication,
   config: ApplicationConfig,
   modules: ModulesContainer,
   arrivals: Arrivals,
-  onPolling: OnPolling,
+  listener: GatewayListener,
 ): () => void {
   const gateways = [...gatewaysOf(modules)];
   if (gateways.length === 0) return () => undefined;
-  const undo: (() => void)[] = application.isEnabled
-    ? gateways.flatMap(gateway => [witnessHandlers(gateway), witnessChanges(gateway)])
-    : [];
+  const undo: (() => void)[] = [];
   const search = new CarrierSearch(application.propagator.fields(), headers => arrivals.hasContext(headers));
   const untraced = untracedEvents(gateways);
   const trace = (adapter: unknown): void => {
     try {
       if (typeof adapter === 'object' && adapter !== null && Reflect.get(adapter, TRACED) !== true) {
-        undo.push(new TracedAdapter(adapter, arrivals, search, untraced, onPolling).undo);
+        undo.push(new TracedAdapter(adapter, arrivals, search, untraced, listener).undo);
+        listener.onAdapter();
       }
     } catch (error) {
       reportTrouble('inbound.websocket', messages.messageNotTraced(), error);
@@ -69,7 +78,7 @@ class TracedAdapter {
     private readonly arrivals: Arrivals,
     private readonly search: CarrierSearch,
     private readonly untraced: ReadonlySet<unknown>,
-    private readonly onPolling: OnPolling,
+    private readonly listener: GatewayListener,
   ) {
     Object.defineProperty(adapter, TRACED, { value: true, configurable: true });
     this.undo = undoAll([
@@ -89,11 +98,11 @@ class TracedAdapter {
       };
       return accept;
     };
-    const { onPolling } = this;
+    const { listener } = this;
     return function (server, callback, ...rest) {
       if (typeof callback !== 'function') return bind.call(this, server, callback, ...rest);
       const polling = pollingOf(server);
-      if (polling !== undefined) onPolling(polling.httpServer, polling.path);
+      if (polling !== undefined) listener.onPolling(polling.httpServer, polling.path);
       return bind.call(this, server, connected(server, callback as Method), ...rest);
     };
   }

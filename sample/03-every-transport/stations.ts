@@ -16,6 +16,7 @@ import { Tracer, TracingModule } from 'nestjs-tracing';
 import { firstValueFrom, type Observable } from 'rxjs';
 import { io, type Socket } from 'socket.io-client';
 import { brokerOf, type Hop, hops, nextAfter, patternOf } from './hops.js';
+import { createTopics } from './kafka-topics.js';
 import { clientsOf, transportOf } from './transports.js';
 
 interface Parcel {
@@ -153,6 +154,7 @@ for (const hop of hops) {
   const transport = transportOf(hop);
   if (transport !== undefined) app.connectMicroservice(transport);
 }
+if (hops.includes('kafka')) await createTopics(brokerOf('kafka') ?? '', [patternOf('kafka')]);
 await app.startAllMicroservices();
 await app.listen(process.env.PORT ?? 3001, '127.0.0.1');
 console.log(`stations listens on ${await app.getUrl()}`);
