@@ -28,7 +28,11 @@ class ArrivalsGateway {
 }
 
 @Module({
-  imports: [TracingModule.forRoot({ serviceName: 'gateway' }), ClientsModule.register(clientsOf(['tcp']))],
+  imports: [
+    // Sockets that connect and disconnect in the namespace "/" are not what this sample is about.
+    TracingModule.forRoot({ serviceName: 'gateway', inbound: { ignoreMessages: '/' } }),
+    ClientsModule.register(clientsOf(['tcp'])),
+  ],
   controllers: [ParcelsController],
   providers: [ArrivalsGateway],
 })

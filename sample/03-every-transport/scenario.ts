@@ -8,7 +8,7 @@ const SPANS: Readonly<Record<Hop, readonly string[]>> = {
   grpc: ['parcels.Station/Pass (client)', 'parcels.Station/Pass (server)'],
   redis: ['publish parcel.redis (producer)', 'process parcel.redis (consumer)'],
   nats: ['publish parcel.nats (producer)', 'process parcel.nats (consumer)'],
-  rabbitmq: ['publish parcels (producer)', 'consume parcels (consumer)'],
+  rabbitmq: ['publish parcel.rabbitmq (producer)', 'consume parcel.rabbitmq (consumer)'],
   kafka: ['send parcel.kafka (producer)', 'process parcel.kafka (consumer)'],
   mqtt: ['publish parcel/mqtt (producer)', 'process parcel/mqtt (consumer)'],
   bullmq: ['send parcels (producer)', 'process parcels (consumer)'],
