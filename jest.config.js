@@ -16,8 +16,7 @@ export default {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^cookie$': '<rootDir>/test/cookie.cjs',
-    // @fastify/static, which mercurius loads, requires one that is an ES module.
-    '^content-disposition$': '<rootDir>/node_modules/content-disposition/dist/index.js',
+    '^content-disposition$': '<rootDir>/test/content-disposition.cjs',
   },
   transform: { '^.+\\.ts$': ['ts-jest', { useESM: true, tsconfig: 'tsconfig.json' }] },
   // The page runs in a browser; test/viewer/page looks at it there.

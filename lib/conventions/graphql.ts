@@ -36,7 +36,7 @@ const MAX_DOCUMENT = 4096;
 const LITERALS = /"""[^]*?"""|"(?:\\.|[^"\\\n\r])*"|#[^\n\r]*|(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /** A document whose strings and numbers are replaced by `*`, without comments. */
-export function withoutLiterals(document: string): string {
+function withoutLiterals(document: string): string {
   const start = document.length > 4 * MAX_DOCUMENT ? document.slice(0, 4 * MAX_DOCUMENT) : document;
   const redacted = start.replaceAll(LITERALS, literal => (literal.startsWith('#') ? '' : literal.startsWith('"') ? '"*"' : '*'));
   // What was cut within a string shows no more of it.

@@ -1,8 +1,7 @@
-import { Controller, Get, Inject, Injectable, Scope, type WebSocketAdapter } from '@nestjs/common';
+import { Controller, Get, Inject, Injectable, Scope } from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { Test } from '@nestjs/testing';
 import { type MessageMappingProperties, type OnGatewayConnection, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
-import type { Socket } from 'socket.io';
 import { io } from 'socket.io-client';
 import { Span, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
@@ -32,7 +31,7 @@ class Web {
 
 /** Binds what clients send in a way of its own. */
 class CustomAdapter extends IoAdapter {
-  override bindMessageHandlers(socket: Socket, handlers: MessageMappingProperties[]): void {
+  override bindMessageHandlers(socket: Parameters<IoAdapter['bindMessageHandlers']>[0], handlers: MessageMappingProperties[]): void {
     for (const { message, callback } of handlers) {
       const answer = async (data: unknown, ack: (value: unknown) => void) => ack(await (callback(data) as Promise<unknown>));
       socket.on(message as string, (data: unknown, ack: (value: unknown) => void) => void answer(data, ack));

