@@ -87,9 +87,6 @@ async function runSpecs(label, folder, node) {
     '--ci',
     '--silent',
     '--json',
-    // A process of its own for each file: diagnostics channels belong to the process, and what one file leaves there the next one meets.
-    '--maxWorkers=2',
-    '--workerIdleMemoryLimit=1',
     `--outputFile=${report}`,
     '--testPathIgnorePatterns=/test/(contract|consumers|foreign|backends|viewer/page)/',
   ];
