@@ -170,8 +170,8 @@ describe.each(transports)('a message over $name that nobody takes', transport =>
     expect(await inRequest(() => lastValueFrom(client.emit('told', 1)).then(String, () => 'failed'))).toBe('failed');
     await recorder.waitForSpans(4);
     expect(recorder.spans.filter(isSending).map(({ status }) => status.code)).toEqual([SpanStatusCode.ERROR, SpanStatusCode.ERROR]);
-    // What never was open cannot be closed on Nest 11.
-    await application.close().catch(() => undefined);
+    // What never was open cannot be closed on Nest 11, which then asks no module after it.
+    await application.close().catch(() => application.get(TracingModule).onApplicationShutdown());
   });
 
   /** Settings of a client that nobody waits for. */
