@@ -1,10 +1,9 @@
 /** Apollo Server as a source of operations: a plugin that hears of each one's start, name, errors and end. */
-import { reportTrouble } from '../local/trouble.js';
-import { messages } from '../tracing.messages.js';
 import { isUntraced } from '../local/run-in-span.js';
 import { context } from '@opentelemetry/api';
 import type { OperationNode } from './graphql-document.js';
 import { GraphqlOperation, type Operations } from './graphql-operation.js';
+import { guard } from './graphql-guard.js';
 
 /** Of Apollo's request context, what is looked at. */
 interface RequestContext {
@@ -37,13 +36,4 @@ function listenerOf(operations: Operations, contextValue: unknown, route: string
     willSendResponse: listen(({ errors }) => operation.end(errors)),
     unexpectedErrorProcessingRequest: ({ error }: { error: unknown }) => Promise.resolve(guard(() => operation.end([error]))),
   };
-}
-
-function guard<T>(call: () => T): T | undefined {
-  try {
-    return call();
-  } catch (error) {
-    reportTrouble('inbound.graphql', messages.messageNotTraced(), error);
-    return undefined;
-  }
 }

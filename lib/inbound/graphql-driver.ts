@@ -15,6 +15,7 @@ import { traceSchema } from './graphql-schema.js';
 import { Subscriptions } from './graphql-subscription.js';
 import { tracedGraphqlWs } from './graphql-ws.js';
 import { CarrierSearch } from './websocket-carrier.js';
+import { guard } from './graphql-guard.js';
 
 /** The settings that a driver is started with. */
 interface DriverOptions {
@@ -146,14 +147,5 @@ function* resolversOf(modules: ModulesContainer): Generator<Function> {
       seen.add(metatype);
       yield metatype;
     }
-  }
-}
-
-function guard<T>(call: () => T): T | undefined {
-  try {
-    return call();
-  } catch (error) {
-    reportTrouble('inbound.graphql', messages.messageNotTraced(), error);
-    return undefined;
   }
 }

@@ -1,12 +1,11 @@
 /** graphql-ws as a source of operations: two of its options tell where one begins and ends, and who has sent it. */
-import { reportTrouble } from '../local/trouble.js';
-import { messages } from '../tracing.messages.js';
 import type { Arrivals } from './arrival.js';
 import { operationIn, type OperationNode } from './graphql-document.js';
 import type { Operations } from './graphql-operation.js';
 import { servedOperation } from './graphql-served.js';
 import type { Subscriptions } from './graphql-subscription.js';
 import type { Carrier, CarrierSearch } from './websocket-carrier.js';
+import { guard } from './graphql-guard.js';
 
 type Callback = (...args: unknown[]) => unknown;
 
@@ -83,13 +82,4 @@ function headersOf(search: CarrierSearch, [connection, , payload]: unknown[]): C
   const { connectionParams, extra } = (connection ?? {}) as Connection;
   const headers = (extra?.request?.headers ?? {}) as Carrier;
   return search.inObject(extensions) ?? search.inObject(connectionParams) ?? headers;
-}
-
-function guard<T>(call: () => T): T | undefined {
-  try {
-    return call();
-  } catch (error) {
-    reportTrouble('inbound.graphql', messages.messageNotTraced(), error);
-    return undefined;
-  }
 }

@@ -92,12 +92,7 @@ function traced(method: Method, describeCall: (call: ServerCall) => Arrival, isU
 function describe(name: string, call: ServerCall, url: unknown): Arrival {
   const host = call.getHost?.() ?? url;
   return {
-    message: {
-      system: GRPC,
-      destination: name,
-      url: name,
-      headers: headersOf(call.metadata),
-    },
+    message: { system: GRPC, destination: name, url: name, headers: headersOf(call.metadata) },
     kind: SpanKind.SERVER,
     name,
     attributes: () => ({
@@ -188,10 +183,7 @@ function nameOf(definition: unknown, pattern: string): string {
   const path = (definition as { path?: unknown } | undefined)?.path;
   if (typeof path === 'string') return grpcMethod(path);
   try {
-    const { service, rpc } = JSON.parse(pattern) as {
-      service: unknown;
-      rpc: unknown;
-    };
+    const { service, rpc } = JSON.parse(pattern) as { service: unknown; rpc: unknown };
     return `${String(service)}/${String(rpc)}`;
   } catch {
     return pattern;

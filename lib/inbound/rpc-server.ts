@@ -13,9 +13,7 @@ import type { RpcServer, RpcTransport } from './rpc-transport.js';
 import { transportOf } from './rpc-transports.js';
 
 /** A handler as Nest registers it with a server; further handlers of an event hang on the first one. */
-type Handler = ((this: unknown, ...args: unknown[]) => unknown) & {
-  next?: unknown;
-};
+type Handler = ((this: unknown, ...args: unknown[]) => unknown) & { next?: unknown };
 
 const TRACED = Symbol.for('nestjs-tracing/rpc-server');
 
@@ -93,48 +91,14 @@ class TracedServer {
     const { system, fail, instrumentation } = transport;
     const { pattern, template = registered, attributes: further, ...read } = transport.read(server, registered, args);
     const ruled = pattern ?? read.destination;
-    const message = {
-      system,
-      destination: ruled,
-      url: ruled,
-      headers: read.headers,
-    };
+    const message = { system, destination: ruled, url: ruled, headers: read.headers };
     if (transport.protocol === 'rpc') {
-      const attributes = () => ({
-        ...rpcAttributes(system, registered, transport.serverOf?.(server)),
-        ...further?.(),
-      });
-      return {
-        message,
-        kind: SpanKind.SERVER,
-        name: registered,
-        attributes,
-        fail,
-        instrumentation,
-      };
+      const attributes = () => ({ ...rpcAttributes(system, registered, transport.serverOf?.(server)), ...further?.() });
+      return { message, kind: SpanKind.SERVER, name: registered, attributes, fail, instrumentation };
     }
-    const operation = {
-      ...read,
-      system,
-      operation: transport.operation,
-      type: 'process',
-      template,
-    } as const;
-    const attributes = () => ({
-      ...messageAttributes({
-        ...operation,
-        server: transport.serverOf?.(server),
-      }),
-      ...further?.(),
-    });
-    return {
-      message,
-      kind: SpanKind.CONSUMER,
-      name: messageSpanName(operation),
-      attributes,
-      fail,
-      instrumentation,
-    };
+    const operation = { ...read, system, operation: transport.operation, type: 'process', template } as const;
+    const attributes = () => ({ ...messageAttributes({ ...operation, server: transport.serverOf?.(server) }), ...further?.() });
+    return { message, kind: SpanKind.CONSUMER, name: messageSpanName(operation), attributes, fail, instrumentation };
   }
 
   private normalized(pattern: unknown): unknown {

@@ -74,12 +74,7 @@ export class SocketConnection {
   private arrivalOf(event: string, carrier: Carrier | undefined): Arrival {
     const { system, place, headers } = this.handshake;
     return {
-      message: {
-        system,
-        destination: event,
-        url: place,
-        headers: carrier ?? headers,
-      },
+      message: { system, destination: event, url: place, headers: carrier ?? headers },
       kind: SpanKind.SERVER,
       name: socketMessageName(event),
       attributes: () => socketMessageAttributes(system, event, place),

@@ -54,10 +54,7 @@ export function installOnClient(client: ClientProxy & { [TRACED]?: Installation 
     const home: Home = { application };
     const remove = isGrpcClientProxy(client) ? traceGrpcClient(client) : wrapClient(client, transportOf(client), home);
     installation = Object.assign(home, { holders: 0, remove });
-    Object.defineProperty(client, TRACED, {
-      value: installation,
-      configurable: true,
-    });
+    Object.defineProperty(client, TRACED, { value: installation, configurable: true });
   }
   installation.application ??= application;
   const held = installation;
@@ -115,10 +112,7 @@ function wrapClient(client: ClientProxy, transport: ClientTransport, home: Home)
             running.fail(thrown);
             throw thrown;
           }
-          sent.subscribe({
-            error: thrown => running.fail(thrown),
-            complete: () => running.end(),
-          });
+          sent.subscribe({ error: thrown => running.fail(thrown), complete: () => running.end() });
           return inContextOfSubscriber(sent);
         };
       }),
@@ -143,23 +137,12 @@ function departureOf(client: ClientProxy, transport: ClientTransport, pattern: u
     return { message, kind: SpanKind.CLIENT, name: template, attributes };
   }
   const destination = transport.destination?.(client, pattern) ?? template;
-  const operation = {
-    system,
-    operation: transport.operation,
-    type: 'send',
-    destination,
-    template,
-  } as const;
+  const operation = { system, operation: transport.operation, type: 'send', destination, template } as const;
   const attributes = () => ({
     ...messageAttributes({ ...operation, server: transport.serverOf(client) }),
     ...transport.attributes?.(client, pattern),
   });
-  return {
-    message,
-    kind: SpanKind.PRODUCER,
-    name: messageSpanName(operation),
-    attributes,
-  };
+  return { message, kind: SpanKind.PRODUCER, name: messageSpanName(operation), attributes };
 }
 
 /** What comes back comes from a socket: who subscribed goes on in the context that it subscribed in. */

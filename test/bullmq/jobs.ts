@@ -16,7 +16,7 @@ function choose(): typeof describe {
   const missing = redis.missing();
   if (missing === undefined) return describe;
   process.stderr.write(`SKIPPED BullMQ: ${missing}\n`);
-  return describe.skip;
+  return describe.skip; // The machine has no Redis; the line above says so.
 }
 
 export interface JobsSetup extends Pick<ModuleMetadata, 'providers' | 'imports'> {
