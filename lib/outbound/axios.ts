@@ -7,18 +7,10 @@ import { callRulesOf } from './call-rules.js';
 import { type AxiosCall, axiosExit, type AxiosResponse, type Route, routeOf } from './axios-call.js';
 import { type Adapter, AxiosAccess, type AxiosConfig, type AxiosInstance, isAxiosInstance } from './axios-instance.js';
 import { type ClientSpan, openClientSpan } from './client-span.js';
+import { holdInstallation, installForGood } from './shared-installation.js';
 
 /** On the wrapped adapter and on the instance, so that two copies of this library do not wrap twice. */
 const TRACED = Symbol.for('nestjs-tracing/axios');
-
-interface TracedInstance extends AxiosInstance {
-  [TRACED]?: Installation | undefined;
-}
-
-interface Installation {
-  holders: number;
-  remove(): void;
-}
 
 /**
  * Traces an axios instance that Nest does not own: a CLIENT span per attempt, and the trace headers on the wire. Returns the same
@@ -31,31 +23,15 @@ interface Installation {
  */
 export function traceAxios<T extends { readonly interceptors: object }>(instance: T): T {
   if (!isAxiosInstance(instance)) throw new TypeError(messages.notAnAxiosInstance(instance));
-  if (!forGood.has(instance)) {
-    installOn(instance);
-    forGood.add(instance);
-  }
-  return instance;
+  return installForGood(instance, installOn);
 }
-
-const forGood = new WeakSet();
 
 /** Installs the interceptor where no one has yet; the last of those who asked for it removes it again. @internal */
-export function installOn(instance: TracedInstance): () => void {
-  const installation = (instance[TRACED] ??= install(instance));
-  installation.holders += 1;
-  let isHeld = true;
-  return () => {
-    if (!isHeld) return;
-    isHeld = false;
-    installation.holders -= 1;
-    if (installation.holders > 0) return;
-    installation.remove();
-    if (instance[TRACED] === installation) Reflect.deleteProperty(instance, TRACED);
-  };
+export function installOn(instance: AxiosInstance): () => void {
+  return holdInstallation(instance, TRACED, () => install(instance)).release;
 }
 
-function install(instance: TracedInstance): Installation {
+function install(instance: AxiosInstance): { remove(): void } {
   const access = new AxiosAccess(instance);
   const { request } = instance.interceptors;
   // Synchronous: an interceptor that is not costs every request another turn of the promise queue.
@@ -66,15 +42,12 @@ function install(instance: TracedInstance): Installation {
     }
     return config;
   }
-  const installation = {
-    holders: 0,
+  return {
     remove() {
       // After interceptors.request.clear() the number may be somebody else's.
       if (request.handlers?.some(handler => handler?.fulfilled === wrapAdapter) !== false) request.eject(id);
     },
   };
-  Object.defineProperty(instance, TRACED, { value: installation, configurable: true, writable: true });
-  return installation;
 }
 
 /** An adapter that opens the span of one attempt; as JSON it looks like the adapter the user chose. */

@@ -17,6 +17,7 @@ import type { RunningSpan } from '../local/running-span.js';
 import { messages } from '../tracing.messages.js';
 import { openDeparture, outgoingHeaders } from './departure.js';
 import { type ClientKind, traceProvidedClients } from './provided-clients.js';
+import { holdInstallation, installForGood } from './shared-installation.js';
 
 /** A queue or flow producer of bullmq, as far as it matters here; the package need not be installed. */
 interface Producer {
@@ -55,14 +56,8 @@ export function traceJobProducers(modules: ModulesContainer, lazyModules: LazyMo
  */
 export function traceQueue<T extends object>(queue: T): T {
   if (!isProducer(queue)) throw new TypeError(messages.notAQueue(queue));
-  if (!forGood.has(queue)) {
-    installOnProducer(queue);
-    forGood.add(queue);
-  }
-  return queue;
+  return installForGood(queue, installOnProducer);
 }
-
-const forGood = new WeakSet();
 
 const jobProducers: ClientKind<Producer> = {
   *clientsOf(provided) {
@@ -81,29 +76,10 @@ function isProducer(value: object): value is Producer {
   return isQueue(value) || hasMethods(value, 'add', 'addBulk', 'getFlow');
 }
 
-interface Installation {
-  holders: number;
-  remove(): void;
-}
-
 /** Wraps a producer where no one has yet; the last of those who asked for it unwraps it again. */
-function installOnProducer(producer: Producer & { [TRACED]?: Installation }): () => void {
-  let installation = producer[TRACED];
-  if (installation === undefined) {
-    installation = { holders: 0, remove: isQueue(producer) ? wrapQueue(producer) : wrapFlowProducer(producer) };
-    Object.defineProperty(producer, TRACED, { value: installation, configurable: true });
-  }
-  const held = installation;
-  held.holders += 1;
-  let isHeld = true;
-  return () => {
-    if (!isHeld) return;
-    isHeld = false;
-    held.holders -= 1;
-    if (held.holders > 0) return;
-    held.remove();
-    Reflect.deleteProperty(producer, TRACED);
-  };
+function installOnProducer(producer: Producer): () => void {
+  return holdInstallation(producer, TRACED, () => ({ remove: isQueue(producer) ? wrapQueue(producer) : wrapFlowProducer(producer) }))
+    .release;
 }
 
 /** What is sent where, and what is given to BullMQ instead of the arguments. */

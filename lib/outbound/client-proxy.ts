@@ -11,14 +11,10 @@ import { isGrpcClientProxy, traceGrpcClient } from './client-grpc.js';
 import type { ClientProxy, ClientTransport } from './client-transport.js';
 import { isClientProxy, transportOf } from './client-transports.js';
 import { type Departure, type DepartureSpan, openDeparture } from './departure.js';
+import { holdInstallation, installForGood } from './shared-installation.js';
 
 /** On the client, so that two copies of this library do not wrap twice. */
 const TRACED = Symbol.for('nestjs-tracing/client-proxy');
-
-interface Installation extends Home {
-  holders: number;
-  remove(): void;
-}
 
 /** Whose client it is. */
 interface Home {
@@ -38,36 +34,20 @@ interface Home {
  */
 export function traceClientProxy<T extends object>(client: T): T {
   if (!isClientProxy(client)) throw new TypeError(messages.notAClientProxy(client));
-  if (!forGood.has(client)) {
-    installOnClient(client);
-    forGood.add(client);
-  }
-  return client;
+  return installForGood(client, installOnClient);
 }
 
-const forGood = new WeakSet();
-
 /** Wraps a client where no one has yet; the last of those who asked for it unwraps it again. @internal */
-export function installOnClient(client: ClientProxy & { [TRACED]?: Installation }, application?: TracingApplication): () => void {
-  let installation = client[TRACED];
-  if (installation === undefined) {
+export function installOnClient(client: ClientProxy, application?: TracingApplication): () => void {
+  const { installation, release } = holdInstallation(client, TRACED, () => {
     const home: Home = { application };
     const remove = isGrpcClientProxy(client) ? traceGrpcClient(client) : wrapClient(client, transportOf(client), home);
-    installation = Object.assign(home, { holders: 0, remove });
-    Object.defineProperty(client, TRACED, { value: installation, configurable: true });
-  }
+    return Object.assign(home, { remove });
+  });
   installation.application ??= application;
-  const held = installation;
-  held.holders += 1;
-  let isHeld = true;
   return () => {
-    if (!isHeld) return;
-    isHeld = false;
-    held.holders -= 1;
-    if (held.application === application) held.application = undefined;
-    if (held.holders > 0) return;
-    held.remove();
-    Reflect.deleteProperty(client, TRACED);
+    if (installation.application === application) installation.application = undefined;
+    release();
   };
 }
 

@@ -231,7 +231,7 @@ describe('the adapter of an axios call', () => {
 
     it('and makes calls of its own besides has a span for each of those', async () => {
       const withToken: AxiosAdapter = async config => {
-        await fetch(`${downstream.url}/status/201`);
+        await (await fetch(`${downstream.url}/status/201`)).text();
         return viaFetch(config);
       };
       await call({ adapter: withToken });
