@@ -12,7 +12,7 @@ import { isAnyoneEnlisted, isSuppressed, type TracingApplication, withWork, work
 import { messages } from '../tracing.messages.js';
 import type { InboundMessage } from '../tracing.options.js';
 import { Arrived, type Ending, follow, keepContext } from './arrived.js';
-import { incomingContext, linksTo, trusted } from './caller.js';
+import { callerOfUntraced, incomingContext, linksTo, trusted } from './caller.js';
 import { UntracedRequest } from './untraced-request.js';
 
 /** One call, message or job as its transport describes it. */
@@ -110,13 +110,15 @@ export class Arrivals {
     if (within !== undefined && (!application.isEnabled || workIn(within)?.relay !== undefined || isSuppressed(within))) return undefined;
     const foreign = foreignSpan(arrival, context.active());
     if (foreign !== undefined) return this.adopt(foreign, arrival, isUntraced);
+    if (application.isEnabled && (isUntraced || this.isIgnored(message))) {
+      return untracedContext(new UntracedRequest(application, message, within ?? callerOfUntraced(application, message)));
+    }
     const incoming = within ?? incomingContext(application, message);
     const caller = within ?? trusted(application, message, incoming);
     if (!application.isEnabled) {
       if (caller === SLIM_ROOT && !isAnyoneEnlisted()) return undefined;
       return untracedContext(new UntracedRequest(application, message, caller));
     }
-    if (isUntraced || this.isIgnored(message)) return untracedContext(new UntracedRequest(application, message, caller));
     // A link where the sender is not believed, or where the options want messages to begin a trace of their own.
     const isLinked = caller !== incoming || this.originOf(arrival) === 'link';
     const parent = isLinked ? trace.deleteSpan(caller) : caller;

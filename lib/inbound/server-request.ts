@@ -14,9 +14,9 @@ import { guarded, reportTrouble } from '../local/trouble.js';
 import { isAnyoneEnlisted, type TracingApplication, withWork } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
 import type { InboundRequest } from '../tracing.options.js';
-import { incomingContext, linksTo, trusted } from './caller.js';
+import { callerOfUntraced, incomingContext, linksTo, trusted } from './caller.js';
 import { ServedWork } from './served-work.js';
-import { LateContext, UntracedRequest } from './untraced-request.js';
+import { UntracedRequest } from './untraced-request.js';
 
 /** The request as node:http, node:http2 and injection hand it over. */
 export interface IncomingMessage extends ServerMessage, InboundRequest {
@@ -252,12 +252,7 @@ export function openServerRequest(
     if (caller === SLIM_ROOT && !isAnyoneEnlisted()) return undefined;
     return untracedContext(new UntracedRequest(application, request, caller));
   }
-  if (isIgnored(request)) {
-    const read = () => trusted(application, request, incomingContext(application, request));
-    // A user's function is asked while the request is there to be looked at.
-    const caller = typeof inbound.trust === 'function' ? read() : new LateContext(read);
-    return untracedContext(new UntracedRequest(application, request, caller));
-  }
+  if (isIgnored(request)) return untracedContext(new UntracedRequest(application, request, callerOfUntraced(application, request)));
 
   const incoming = incomingContext(application, request);
   const caller = trusted(application, request, incoming);

@@ -7,8 +7,9 @@ import { help, readCommandLine } from './command-line.mjs';
 import { measureInProcess } from './in-process.mjs';
 import { installNode, installPeers } from './installs.mjs';
 import { isPinned } from './processes.mjs';
+import { measureMessages } from './messages.mjs';
 import { printProfiles, profileVariant } from './profile.mjs';
-import { callTable, inProcessTable, ratioOf, requestTable, startTable } from './report.mjs';
+import { callTable, inProcessTable, messageTable, ratioOf, requestTable, startTable } from './report.mjs';
 import { addedCpu, measureRequests } from './requests.mjs';
 import { measureStarts } from './starts.mjs';
 import { starts, variants } from './variants.mjs';
@@ -30,7 +31,16 @@ else if (isInProcess) await measureAllInProcess();
 else await measureAll();
 
 async function measureAll() {
-  const results = { taken: new Date().toISOString(), cpu: cpus()[0]?.model, isPinned, lengths, requests: [], calls: [], starts: [] };
+  const results = {
+    taken: new Date().toISOString(),
+    cpu: cpus()[0]?.model,
+    isPinned,
+    lengths,
+    requests: [],
+    messages: [],
+    calls: [],
+    starts: [],
+  };
   const print = table => console.log(`${table}\n`);
   for (const [version, node] of versions()) {
     for (const route of routes) {
@@ -38,6 +48,11 @@ async function measureAll() {
       for (const adapter of adapters) measured.results[adapter] = await measureRoute(node, adapter, route);
       results.requests.push(measured);
       print(requestTable(measured));
+    }
+    if (parts.includes('messages')) {
+      const measured = { node: version, results: await measureMessages({ ...lengths, node, tell }) };
+      results.messages.push(measured);
+      print(messageTable(measured));
     }
     if (parts.includes('calls')) {
       const { processes, callRounds: rounds } = lengths;

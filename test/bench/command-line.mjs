@@ -4,7 +4,7 @@ import { variants } from './variants.mjs';
 
 const ADAPTERS = ['express', 'fastify'];
 const ROUTES = ['users', 'chain'];
-const PARTS = [...ROUTES, 'calls', 'starts'];
+const PARTS = [...ROUTES, 'messages', 'calls', 'starts'];
 
 export const help = `npm run bench -- [options]
   --quick                a few short rounds: to see that it works, not to be quoted

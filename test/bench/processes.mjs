@@ -40,6 +40,11 @@ export function startCalls(node, scenario) {
   return start('calls', [scenario], { node, core: SERVER_CORE, env: { NODE_ENV: 'production' } });
 }
 
+/** A microservice and its client in one variant, on the core of the servers. */
+export function startMessages(node, { setUp, options }) {
+  return start('messages', [setUp, JSON.stringify(options)], { node, core: SERVER_CORE, env: { NODE_ENV: 'production' } });
+}
+
 /** Resolves to what the process says when it is ready, with `ask(name, details)` and `stop()`. */
 async function start(name, args, { node = process.execPath, core, env = {} }) {
   const script = fileURLToPath(new URL(`app/${name}.mjs`, import.meta.url));

@@ -1,6 +1,7 @@
 /** Turns what was measured into the tables of README.md, with each target beside what came out. */
 import { addedCpu } from './requests.mjs';
 import { compareCalls, scenarios } from './calls.mjs';
+import { messageVariants } from './messages.mjs';
 import { median, middle, ratio } from './statistics.mjs';
 import { BARE, starts, targets, variants } from './variants.mjs';
 
@@ -44,6 +45,19 @@ function ratioTable(route, added) {
     }),
   ]);
   return shown.length === 0 ? '' : table(['ratio of what is added', 'target', ...adapters], rows);
+}
+
+/** Added CPU per message, its answer included. */
+export function messageTable({ node, results }) {
+  const added = addedCpu(results);
+  const rounds = results.flat();
+  const rows = messageVariants.map(({ id, title }) => {
+    const cost = id === BARE ? `= ${range(middle(rounds.map(round => round[id].cpuUs)))}` : range(middle(values(added, id)), '+');
+    const compared = id.startsWith('b') ? ratioOf(added, id, 'c') : undefined;
+    const ratioToHand = compared === undefined ? '' : range({ ...compared, median: compared.ratio }, '', 2);
+    return [`(${id}) ${title}`, cost, spans(median(rounds.map(round => round[id].spans))), ratioToHand];
+  });
+  return [`#### A message over TCP on Node ${node}`, '', table(['variant', 'CPU, µs', 'spans', '/ (c)'], rows)].join('\n');
 }
 
 /** Requests without sockets. */
