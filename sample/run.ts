@@ -38,8 +38,8 @@ async function send(request: SampleRequest, url: string, recorder: TraceRecorder
   return problems.map(problem => `${request.title}: ${problem}`);
 }
 
-async function run(scenario: Scenario): Promise<readonly string[]> {
-  const destination = destinationIn(process.env);
+async function run(scenario: Scenario, environment: NodeJS.ProcessEnv): Promise<readonly string[]> {
+  const destination = destinationIn(environment);
   const sentTo = [destination.collector, destination.isZipkinWanted ? 'Zipkin' : undefined].filter(place => place !== undefined);
   const recorder = new TraceRecorder();
   const waterfall = new WaterfallExporter();
@@ -49,19 +49,19 @@ async function run(scenario: Scenario): Promise<readonly string[]> {
   const receiver = await SpanReceiver.start(spans => recorder.export(spans), collector);
   const running = new Map<string, ServiceProcess>();
   const problems: string[] = [];
-  for (const remark of scenario.remarks ?? []) console.log(remark);
+  const requests = scenario.requests(environment);
   try {
     const ports = await freePorts(scenario.ports);
     for (const { name, calls = {} } of scenario.services) {
       const addresses = Object.entries(calls).map(([variable, service]) => [variable, running.get(service)?.url]);
-      const env = { ...serviceEnvironment(process.env, receiver.url, destination), ...ports, ...Object.fromEntries(addresses) };
-      const service = await ServiceProcess.start(name, join(import.meta.dirname, scenario.folder, `${name}.js`), env);
+      const env = { ...serviceEnvironment(environment, receiver.url, destination), ...ports, ...Object.fromEntries(addresses) };
+      const service = await ServiceProcess.start(join(import.meta.dirname, scenario.folder, `${name}.js`), env);
       running.set(name, service);
       console.log(`${name} runs as process ${service.processId} on ${service.url}`);
     }
     const entrance = running.get(scenario.entrance)?.url ?? '';
-    for (const request of scenario.requests) problems.push(...(await send(request, entrance, recorder, waterfall)));
-    if (viewer !== undefined && isWatched && problems.length === 0) await untilInterrupted(scenario, entrance, viewer.url);
+    for (const request of requests) problems.push(...(await send(request, entrance, recorder, waterfall)));
+    if (viewer !== undefined && isWatched && problems.length === 0) await untilInterrupted(requests, entrance, viewer.url);
     recorder.clear();
   } finally {
     // The services deliver what they still hold before they end.
@@ -70,22 +70,36 @@ async function run(scenario: Scenario): Promise<readonly string[]> {
     await viewer?.stop();
   }
   if (recorder.spans.length > 0) problems.push(`These spans came when every trace was complete:\n\n${recorder.tree()}`);
-  for (const failure of receiver.relayFailures)
-    problems.push(`${viewer === undefined ? 'Your collector' : 'The viewer'} did not get the traces: ${failure}.`);
-  if (problems.length === 0) console.log(`\n${farewell(scenario, sentTo)}`);
+  for (const failure of receiver.relayFailures) {
+    const sentence = `${viewer === undefined ? 'Your collector' : 'The viewer'} did not get the traces: ${failure}.`;
+    if (viewer?.isOwn === false) console.log(`\n${sentence} It was not started here.`);
+    else problems.push(sentence);
+  }
+  if (problems.length === 0) console.log(`\n${farewell(scenario, requests.length, sentTo)}`);
   return problems;
 }
 
-async function untilInterrupted({ requests }: Scenario, entrance: string, viewer: string): Promise<void> {
+/** Runs it with what its services need around them. */
+async function runAmid(scenario: Scenario): Promise<readonly string[]> {
+  const surroundings = await scenario.surroundings?.();
+  for (const reason of surroundings?.missing ?? []) console.log(`Left out: ${reason}`);
+  try {
+    return await run(scenario, { ...process.env, ...surroundings?.env });
+  } finally {
+    await surroundings?.stop();
+  }
+}
+
+async function untilInterrupted(requests: readonly SampleRequest[], entrance: string, viewer: string): Promise<void> {
   console.log(`\nThe traces are at ${viewer}. Send more requests and see theirs come: curl ${entrance}${requests[0]?.path ?? '/'}`);
   console.log('Ctrl+C ends everything.');
   process.removeAllListeners('SIGINT');
   await once(process, 'SIGINT');
 }
 
-function farewell({ folder, entrance, requests }: Scenario, sentTo: readonly string[]): string {
+function farewell({ folder, entrance }: Scenario, traces: number, sentTo: readonly string[]): string {
   return [
-    `${requests.length === 1 ? 'The trace is' : `All ${requests.length} traces are`} as expected; the services have been stopped.`,
+    `${traces === 1 ? 'The trace is' : `All ${traces} traces are`} as expected; the services have been stopped.`,
     ...sentTo.map(place => `The same was sent to ${place}: look there for the service ${entrance}.`),
     'Open next:',
     `  sample/${folder}  what traced services look like`,
@@ -104,7 +118,7 @@ const WITH_DOCKER = [
 async function main(word: string | undefined): Promise<void> {
   const scenario = word === undefined ? orderSystem : SCENARIOS.find(({ folder }) => folder.startsWith(word));
   if (!scenario) throw new Error(`There is no sample "${word}"; there are ${SCENARIOS.map(({ folder }) => folder).join(' and ')}.`);
-  const problems = await run(scenario);
+  const problems = await runAmid(scenario);
   if (problems.length > 0) throw new Error(problems.join('\n\n'));
 }
 

@@ -6,7 +6,7 @@ export const twoServices: Scenario = {
   // A service is started after those it calls, whose addresses it is given.
   services: [{ name: 'service-2' }, { name: 'service-1', calls: { SERVICE_2_URL: 'service-2' } }],
   entrance: 'service-1',
-  requests: [
+  requests: () => [
     {
       title: 'Service 1 calls Service 2',
       path: '/',

@@ -9,7 +9,7 @@ export const orderSystem: Scenario = {
     { name: 'api-gateway', calls: { ORDER_SERVICE_URL: 'order-service' } },
   ],
   entrance: 'api-gateway',
-  requests: [
+  requests: () => [
     {
       title: 'An order is found',
       path: '/orders/1',

@@ -17,20 +17,20 @@ export type Hop = keyof typeof BROKERS;
 
 const ALL = Object.keys(BROKERS) as Hop[];
 
-/** The hops that can be taken here, first to last. */
-export const hops: readonly Hop[] = ALL.filter(hop => brokerOf(hop) !== '');
-
-/** Hops left out, each with the variable that would bring it back. */
-export const missing: readonly string[] = ALL.filter(hop => !hops.includes(hop)).map(hop => `${hop} (${BROKERS[hop] ?? ''})`);
+/** The hops that can be taken in an environment, first to last. */
+export function hopsIn(env: NodeJS.ProcessEnv): readonly Hop[] {
+  return ALL.filter(hop => brokerOf(hop, env) !== '');
+}
 
 /** The address of the hop's broker; nothing where it needs none or has none. */
-export function brokerOf(hop: Hop): string | undefined {
+export function brokerOf(hop: Hop, env: NodeJS.ProcessEnv = process.env): string | undefined {
   const variable = BROKERS[hop];
-  return variable === undefined ? undefined : (process.env[variable] ?? '');
+  return variable === undefined ? undefined : (env[variable] ?? '');
 }
 
 /** Where a parcel goes after `hop`; the socket is always last. */
 export function nextAfter(hop: Hop): Hop {
+  const hops = hopsIn(process.env);
   return hops[hops.indexOf(hop) + 1] ?? 'websocket';
 }
 

@@ -1,6 +1,7 @@
 /** What the runner does with the parcel: one request, and the one trace that it leaves on its way through every transport. */
+import { startBrokers } from '../brokers/start.js';
 import type { Scenario } from '../runner/scenario.js';
-import { type Hop, hops, missing } from './hops.js';
+import { type Hop, hopsIn } from './hops.js';
 
 /** The spans of each hop, the sending one first; the last is the parent of the next hop's. */
 const SPANS: Readonly<Record<Hop, readonly string[]>> = {
@@ -15,21 +16,22 @@ const SPANS: Readonly<Record<Hop, readonly string[]>> = {
   websocket: ['gateway: message parcel.arrived (server)'],
 };
 
-const spans = ['gateway: GET /parcels/:id (server)', ...hops.flatMap(hop => SPANS[hop])];
-
 export const everyTransport: Scenario = {
   folder: '03-every-transport',
   ports: ['TCP_PORT', 'GRPC_PORT'],
   services: [{ name: 'gateway' }, { name: 'stations', calls: { GATEWAY_URL: 'gateway' } }],
   entrance: 'gateway',
-  remarks:
-    missing.length === 0 ? [] : [`Left out, for want of a broker: ${missing.join(', ')}. sample/README.md says how to have them all.`],
-  requests: [
-    {
-      title: `A parcel takes ${hops.length} hops`,
-      path: '/parcels/7',
-      status: 200,
-      tree: spans.map((span, depth) => '  '.repeat(depth) + span).join('\n'),
-    },
-  ],
+  surroundings: startBrokers,
+  requests(env) {
+    const hops = hopsIn(env);
+    const spans = ['gateway: GET /parcels/:id (server)', ...hops.flatMap(hop => SPANS[hop])];
+    return [
+      {
+        title: `A parcel takes ${hops.length} hops`,
+        path: '/parcels/7',
+        status: 200,
+        tree: spans.map((span, depth) => '  '.repeat(depth) + span).join('\n'),
+      },
+    ];
+  },
 };

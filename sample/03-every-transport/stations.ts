@@ -15,9 +15,11 @@ import { type Job, type Queue, QueueEvents } from 'bullmq';
 import { Tracer, TracingModule } from 'nestjs-tracing';
 import { firstValueFrom, type Observable } from 'rxjs';
 import { io, type Socket } from 'socket.io-client';
-import { brokerOf, type Hop, hops, nextAfter, patternOf } from './hops.js';
+import { brokerOf, type Hop, hopsIn, nextAfter, patternOf } from './hops.js';
 import { createTopics } from './kafka-topics.js';
 import { clientsOf, transportOf } from './transports.js';
+
+const hops = hopsIn(process.env);
 
 interface Parcel {
   readonly id: number;

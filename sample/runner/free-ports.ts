@@ -2,6 +2,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 
+/** One of them. */
+export async function freePort(): Promise<number> {
+  const { port } = await freePorts(['port']);
+  return Number(port);
+}
+
 /** An environment that gives each of `variables` another port. */
 export async function freePorts(variables: readonly string[] = []): Promise<Record<string, string>> {
   const probes = variables.map(() => createServer().listen(0, '127.0.0.1'));

@@ -4,13 +4,22 @@ export interface Scenario {
   readonly folder: string;
   /** Environment variables that hold free ports, the same for all services. */
   readonly ports?: readonly string[];
-  /** What is said before anything starts. */
-  readonly remarks?: readonly string[];
+  /** What the services need around them: started first, stopped last. */
+  readonly surroundings?: () => Promise<Surroundings>;
   /** In the order they are started. */
   readonly services: readonly SampleService[];
   /** The service that the requests are sent to. */
   readonly entrance: string;
-  readonly requests: readonly SampleRequest[];
+  /** What it sends may depend on what there is. */
+  requests(env: NodeJS.ProcessEnv): readonly SampleRequest[];
+}
+
+export interface Surroundings {
+  /** Variables of the environment that tell where it is. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What is not there, and why. */
+  readonly missing: readonly string[];
+  stop(): Promise<void>;
 }
 
 export interface SampleService {

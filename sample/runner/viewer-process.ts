@@ -11,6 +11,8 @@ export class ViewerProcess {
     private readonly child: ChildProcess,
     /** Where the page is, and below it the OTLP intake. */
     readonly url: string,
+    /** False for one that was there already, which may leave at any time. */
+    readonly isOwn: boolean,
   ) {}
 
   /** On the port of OTLP, where other services of the user would send to; on any other where that is taken. */
@@ -41,7 +43,7 @@ export class ViewerProcess {
         resolve(undefined);
       });
     });
-    return url === undefined ? output : new ViewerProcess(child, url);
+    return url === undefined ? output : new ViewerProcess(child, url, !output.includes('there already:'));
   }
 
   async stop(): Promise<void> {

@@ -1,8 +1,8 @@
 /** A real Jaeger: its all-in-one, built from the Go module where that is asked for, and run with its storage in memory. */
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Found, reasonIn } from '../foreign/found.js';
-import { Program } from '../foreign/program.js';
+import type { Found } from '../foreign/found.js';
+import { Program, reasonIn } from '../../sample/runner/program.js';
 import { CACHE } from '../foreign/toolchains.js';
 import { freePort } from '../viewer/server/viewers.js';
 

@@ -1,11 +1,11 @@
 /** The sample, run as its README says for a backend; what our viewer has of it is what a backend's answers are compared with. */
 import { orderSystem } from '../../sample/02-order-system/scenario.js';
 import type { TraceSpan } from '../../lib/viewer/model/trace-span.js';
-import { Program } from '../foreign/program.js';
+import { Program } from '../../sample/runner/program.js';
 import { type RunningViewer, treeOf } from '../foreign/running-viewer.js';
 
 const SAMPLE_TIMEOUT_MS = 120_000;
-const TREES = orderSystem.requests.map(({ tree }) => {
+const TREES = orderSystem.requests({}).map(({ tree }) => {
   const lines = tree.split('\n').filter(line => line.trim() !== '');
   const indent = Math.min(...lines.map(line => line.search(/\S/)));
   return lines.map(line => line.slice(indent)).join('\n');

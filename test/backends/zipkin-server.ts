@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Found } from '../foreign/found.js';
-import { Program } from '../foreign/program.js';
+import { Program } from '../../sample/runner/program.js';
 import { CACHE } from '../foreign/toolchains.js';
 
 /** The slim one: the same server without the storages that need a database. */

@@ -1,7 +1,7 @@
 /** The sample's traces in a real Zipkin: read back through its API, they are the ones that our viewer has. */
 import type { TraceSpan } from '../../lib/viewer/model/trace-span.js';
 import { specsWith } from '../foreign/found.js';
-import type { Program } from '../foreign/program.js';
+import type { Program } from '../../sample/runner/program.js';
 import { RunningViewer, until } from '../foreign/running-viewer.js';
 import { expectSame, micros, runSample, type ToldSpan } from './sample-run.js';
 import { startZipkin, zipkinJar } from './zipkin-server.js';

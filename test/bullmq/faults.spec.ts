@@ -1,7 +1,7 @@
 import { Processor, WorkerHost } from '@nestjs/bullmq';
 import type { Job } from 'bullmq';
-import { Broker } from '../brokers/broker.js';
-import { redis } from '../brokers/redis.js';
+import { Broker } from '../../sample/brokers/broker.js';
+import { redis } from '../../sample/brokers/redis.js';
 import { describeWithRedis, JobsApplication } from './jobs.js';
 
 @Processor('mail', { concurrency: 5, runRetryDelay: 50 })

@@ -4,8 +4,8 @@ import { REQUEST } from '@nestjs/core';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { DelayedError, type FlowProducer, type Job } from 'bullmq';
 import { NoSpan, Span, Tracer } from '../../lib/index.js';
-import { Broker } from '../brokers/broker.js';
-import { redis } from '../brokers/redis.js';
+import { Broker } from '../../sample/brokers/broker.js';
+import { redis } from '../../sample/brokers/redis.js';
 import { describeWithRedis, JobsApplication } from './jobs.js';
 
 @Injectable()

@@ -6,8 +6,8 @@ import type { Queue } from 'bullmq';
 import { type InboundOptions, type OutboundOptions, Tracer, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
 import type { FinishedSpan } from '../../lib/viewer/model/trace-span.js';
-import type { Broker } from '../brokers/broker.js';
-import { redis } from '../brokers/redis.js';
+import type { Broker } from '../../sample/brokers/broker.js';
+import { redis } from '../../sample/brokers/redis.js';
 
 /** `describe` where there is a Redis; where there is none, the specs are skipped and one line says so. */
 export const describeWithRedis = choose();

@@ -3,8 +3,8 @@ import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/com
 import { context, propagation, ROOT_CONTEXT, trace, type Tracer as ApiTracer } from '@opentelemetry/api';
 import { type Job, Queue, type Telemetry, Worker } from 'bullmq';
 import { Span, traceQueue } from '../../lib/index.js';
-import { Broker } from '../brokers/broker.js';
-import { redis } from '../brokers/redis.js';
+import { Broker } from '../../sample/brokers/broker.js';
+import { redis } from '../../sample/brokers/redis.js';
 import { describeWithRedis, JobsApplication, type JobsSetup } from './jobs.js';
 
 @Injectable()

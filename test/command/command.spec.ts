@@ -1,6 +1,6 @@
 /** Nest-commander loads Nest by `require`, and ends processes: what it runs is a process of its own. */
 import { Collector } from '../pipeline/collector.js';
-import { Program } from '../foreign/program.js';
+import { Program } from '../../sample/runner/program.js';
 import { programWithMetadata } from './program.js';
 
 const INTERNAL = 1;

@@ -15,12 +15,3 @@ export function specsWith<T>(what: string, found: Found<T>) {
   const skipped = it.skip; // The machine lacks what the specs need; the line above says what.
   return (title: string, _spec: (thing: T) => Promise<void>, _timeoutMs?: number): void => skipped(`${title} (${found.missing})`, () => {});
 }
-
-/** The first line that speaks of trouble, else the last: why something is missing. */
-export function reasonIn(output: string): string {
-  const lines = output.trim().split('\n');
-  const line = lines.find(text => /\s/.test(text.trim()) && TROUBLE.test(text)) ?? lines.at(-1);
-  return line?.trim().slice(0, 200) || 'without a word';
-}
-
-const TROUBLE = /error|fail|cannot|could not|unable|refused|not found|disabled|no such/i;

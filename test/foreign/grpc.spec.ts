@@ -7,7 +7,7 @@ import { Tracer, TracingModule } from '../../lib/index.js';
 import { Books, DeskController, type Desk, deskOf, PROTO } from '../microservices/desk.js';
 import { freePort } from '../microservices/transports.js';
 import { specsWith } from './found.js';
-import { Program } from './program.js';
+import { Program } from '../../sample/runner/program.js';
 import { RunningViewer, treeOf } from './running-viewer.js';
 import { pythonService } from './toolchains.js';
 

@@ -4,7 +4,7 @@ import { readOtlp } from '../../lib/viewer/model/otlp-json.js';
 import type { TraceSpan } from '../../lib/viewer/model/trace-span.js';
 import { buildTraceTrees } from '../../lib/viewer/model/trace-tree.js';
 import type { TraceList, TraceSummary, WireTrace } from '../../lib/viewer/model/wire.js';
-import { Program } from './program.js';
+import { Program } from '../../sample/runner/program.js';
 
 const ARRIVAL_TIMEOUT_MS = 15_000;
 

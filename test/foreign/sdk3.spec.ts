@@ -2,7 +2,7 @@
 import type { Attributes, AttributeValue, HrTime } from '@opentelemetry/api';
 import { kindName, statusName, type TraceSpan } from '../../lib/viewer/model/trace-span.js';
 import { specsWith } from './found.js';
-import { Program } from './program.js';
+import { Program } from '../../sample/runner/program.js';
 import { RunningViewer } from './running-viewer.js';
 import { sdk3Sender } from './toolchains.js';
 

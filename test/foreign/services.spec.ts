@@ -1,7 +1,7 @@
 /** Services in Go and Python in one trace with Nest services, all of them sending to the viewer with their defaults. */
 import type { TraceSpan } from '../../lib/viewer/model/trace-span.js';
 import { type Found, specsWith } from './found.js';
-import { type Command, Program } from './program.js';
+import { type Command, Program } from '../../sample/runner/program.js';
 import { RunningViewer, treeOf } from './running-viewer.js';
 import { goService, pythonService } from './toolchains.js';
 

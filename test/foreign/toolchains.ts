@@ -1,8 +1,8 @@
 /** Makes the programs of this folder ready to run: with Go, with Python and with the SDK 3 line, each fetched once and kept in the cache. */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Found, reasonIn } from './found.js';
-import { type Command, Program } from './program.js';
+import type { Found } from './found.js';
+import { type Command, Program, reasonIn } from '../../sample/runner/program.js';
 
 const FETCH_TIMEOUT_MS = 300_000;
 const VERSION_TIMEOUT_MS = 30_000;

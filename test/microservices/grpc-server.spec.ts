@@ -8,7 +8,7 @@ import { firstValueFrom, interval, lastValueFrom, map } from 'rxjs';
 import { type InboundMessage, type InboundOptions, Span, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
 import type { FinishedSpan } from '../../lib/viewer/model/trace-span.js';
-import { Program } from '../foreign/program.js';
+import { Program } from '../../sample/runner/program.js';
 import { type Answer, Books, DeskController, deskOf, PROTO, type Question, type RawDesk } from './desk.js';
 import { PlainPeer, plainClient } from './plain-grpc.js';
 import { freePort } from './transports.js';

@@ -4,7 +4,7 @@ import { type Span, SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { firstValueFrom, lastValueFrom, Subject, timeout } from 'rxjs';
 import { CurrentSpan } from '../../lib/index.js';
 import type { FinishedSpan } from '../../lib/viewer/model/trace-span.js';
-import { kafka as broker } from '../brokers/kafka.js';
+import { kafka as broker } from '../../sample/brokers/kafka.js';
 import { type Found, specsWith } from '../foreign/found.js';
 import { freePort } from '../viewer/server/viewers.js';
 import { joinForAnswers, type ResponseSubscriber, TestKafka } from './kafka.js';

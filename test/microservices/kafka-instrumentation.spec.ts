@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import ts from 'typescript';
-import { kafka as broker } from '../brokers/kafka.js';
+import { kafka as broker } from '../../sample/brokers/kafka.js';
 import { type Found, specsWith } from '../foreign/found.js';
-import { Program } from '../foreign/program.js';
+import { Program } from '../../sample/runner/program.js';
 import { CACHE } from '../foreign/toolchains.js';
 import { TestKafka } from './kafka.js';
 

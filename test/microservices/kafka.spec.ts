@@ -19,7 +19,7 @@ import { Tracer, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
 import type { FinishedSpan } from '../../lib/viewer/model/trace-span.js';
 import { type Found, specsWith } from '../foreign/found.js';
-import { kafka as broker } from '../brokers/kafka.js';
+import { kafka as broker } from '../../sample/brokers/kafka.js';
 import { joinForAnswers, type ResponseSubscriber, TestKafka } from './kafka.js';
 import { Microservices, type Setup } from './microservices.js';
 import { kafka } from './transports.js';

@@ -1,8 +1,8 @@
 /** Kafka for the specs of this folder: a broker, topics made up front, and settings with which consumers read what they are sent. */
 import type { KafkaOptions } from '@nestjs/microservices';
 import { type Admin, type ConsumerConfig, Kafka, logLevel, type ProducerConfig } from 'kafkajs';
-import { Broker } from '../brokers/broker.js';
-import { kafka } from '../brokers/kafka.js';
+import { Broker } from '../../sample/brokers/broker.js';
+import { kafka } from '../../sample/brokers/kafka.js';
 
 /** Nest's client, as far as it is Kafka's alone. */
 export interface ResponseSubscriber {

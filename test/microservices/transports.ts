@@ -1,12 +1,12 @@
 /** Nest's transports as the specs of this folder run over them: what a server and a client need to find each other. */
 import { createServer } from 'node:net';
 import { type ClientOptions, type ClientProxy, type MicroserviceOptions, Transport } from '@nestjs/microservices';
-import { Broker, type BrokerKind } from '../brokers/broker.js';
-import { kafka as kafkaBroker } from '../brokers/kafka.js';
-import { mosquitto } from '../brokers/mosquitto.js';
-import { nats as natsServer } from '../brokers/nats.js';
-import { rabbitmq as rabbitmqServer } from '../brokers/rabbitmq.js';
-import { redis as redisServer } from '../brokers/redis.js';
+import { Broker, type BrokerKind } from '../../sample/brokers/broker.js';
+import { kafka as kafkaBroker } from '../../sample/brokers/kafka.js';
+import { mosquitto } from '../../sample/brokers/mosquitto.js';
+import { nats as natsServer } from '../../sample/brokers/nats.js';
+import { rabbitmq as rabbitmqServer } from '../../sample/brokers/rabbitmq.js';
+import { redis as redisServer } from '../../sample/brokers/redis.js';
 import { joinForAnswers, type ResponseSubscriber, TestKafka } from './kafka.js';
 
 export interface TestTransport {

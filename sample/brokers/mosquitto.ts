@@ -1,7 +1,7 @@
 /** Mosquitto, as Debian packages it. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Program } from '../foreign/program.js';
+import { Program } from '../runner/program.js';
 import { type BrokerKind, PATH, reasonWithout } from './broker.js';
 
 export const mosquitto: BrokerKind = {

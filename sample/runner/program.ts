@@ -27,6 +27,10 @@ export class Program {
     readonly found: string,
   ) {}
 
+  get processId(): number | undefined {
+    return this.child.pid;
+  }
+
   /** Resolves with the first group of `pattern` as soon as the output has it; fails with what the program said otherwise. */
   static async start(command: Command, pattern = /listens on (http\S+)/): Promise<Program> {
     const child = launch(command);
@@ -97,3 +101,12 @@ function launch({ command, args = [], cwd = process.cwd(), env = {} }: Command):
   const inherited = Object.entries(process.env).filter(([name]) => !/^(OTEL_|NODE_OPTIONS$|NODE_ENV$|npm_|FORCE_COLOR$)/.test(name));
   return spawn(command, args, { cwd, env: { ...Object.fromEntries(inherited), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
 }
+
+/** The first line that speaks of trouble, else the last: why something is missing. */
+export function reasonIn(output: string): string {
+  const lines = output.trim().split('\n');
+  const line = lines.find(text => /\s/.test(text.trim()) && TROUBLE.test(text)) ?? lines.at(-1);
+  return line?.trim().slice(0, 200) || 'without a word';
+}
+
+const TROUBLE = /error|fail|cannot|could not|unable|refused|not found|disabled|no such/i;

@@ -1,8 +1,8 @@
 /** RabbitMQ, as Debian packages it: a node and a port mapper of its own, with all that it writes in the folder of the broker. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Program } from '../foreign/program.js';
-import { freePort } from '../viewer/server/viewers.js';
+import { Program } from '../runner/program.js';
+import { freePort } from '../runner/free-ports.js';
 import { type BrokerKind, PATH, reasonWithout } from './broker.js';
 
 /** Debian's command of that name becomes another user, who may not write here. */

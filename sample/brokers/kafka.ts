@@ -2,21 +2,21 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { reasonIn } from '../foreign/found.js';
-import { Program } from '../foreign/program.js';
-import { CACHE } from '../foreign/toolchains.js';
-import { freePort } from '../viewer/server/viewers.js';
+import { Program, reasonIn } from '../runner/program.js';
+import { freePort } from '../runner/free-ports.js';
 import { type BrokerKind, reasonWithout } from './broker.js';
 
 /** The last line that speaks the protocol versions of every client of today. */
 const VERSION = '3.9.1';
 const FETCH_TIMEOUT_MS = 300_000;
-const jars = join(CACHE, `kafka-${VERSION}`);
+/** Below the repository's node_modules, where no tool of the repository looks. */
+const jars = join(process.cwd(), `node_modules/.cache/nestjs-tracing-brokers/kafka-${VERSION}`);
 const classes = join(jars, '*');
 
 /** Whether others may put the jars there at the same time does not matter: the first one wins. */
 function fetchJars(): string | undefined {
   if (existsSync(jars)) return undefined;
+  process.stderr.write(`Kafka ${VERSION} is fetched from Maven Central, once.\n`);
   mkdirSync(dirname(jars), { recursive: true });
   const folder = mkdtempSync(`${jars}.part-`);
   try {

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Program } from '../foreign/program.js';
-import { freePort } from '../viewer/server/viewers.js';
+import type { Program } from '../runner/program.js';
+import { freePort } from '../runner/free-ports.js';
 
 /** How one kind of broker is found and started. */
 export interface BrokerKind {

@@ -1,5 +1,5 @@
 /** NATS, as Debian packages it. */
-import { Program } from '../foreign/program.js';
+import { Program } from '../runner/program.js';
 import { type BrokerKind, PATH, reasonWithout } from './broker.js';
 
 export const nats: BrokerKind = {
