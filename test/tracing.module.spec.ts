@@ -1,3 +1,4 @@
+import { type EventEmitter, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Controller, Get, type INestApplication, Inject, Injectable, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -194,8 +195,9 @@ describe('TracingModule', () => {
   it('delivers the spans of requests that are in flight when the application is closed', async () => {
     const recorder = new TraceRecorder();
     const { app, port } = await start(moduleWith({ exporter: recorder }));
+    const arrived = once(app.getHttpServer() as EventEmitter, 'request');
     const answer = send(port, '/slow');
-    await new Promise(resolve => setTimeout(resolve, 50));
+    await arrived;
     await Promise.all([app.close(), answer]);
     expect(recorder.spans.map(span => [span.name, span.attributes['http.response.status_code']])).toEqual([['GET /slow', 200]]);
   });
