@@ -8,6 +8,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { rollup } from '@rollup/wasm-node';
+import ts from 'typescript';
 
 const typescript = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 const compile = project => execFileSync(process.execPath, [typescript, '-p', project], { stdio: 'inherit' });
@@ -29,4 +30,8 @@ const bundle = await rollup({
 });
 const { output } = await bundle.generate({ format: 'es', chunkFileNames: 'chunk-[hash].js', minifyInternalExports: false });
 for (const file of readdirSync('dist/esm', { recursive: true })) if (file.endsWith('.js')) rmSync(join('dist/esm', file));
-for (const { fileName, code } of output) writeFileSync(join('dist/esm', fileName), code);
+// Comments are for who reads the declarations: here they would be parsed at every start.
+const compilerOptions = { removeComments: true, target: ts.ScriptTarget.ESNext, module: ts.ModuleKind.ESNext };
+for (const { fileName, code } of output) {
+  writeFileSync(join('dist/esm', fileName), ts.transpileModule(code, { compilerOptions }).outputText);
+}
