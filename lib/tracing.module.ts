@@ -87,11 +87,12 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge) return;
     if (running.isEnabled) config.addGlobalInterceptor(this.interceptor);
+    // Interceptors make streams of what handlers return, also where there is nothing for them to do.
+    const onSeam = () => this.withdrawInterceptor();
     this.entrances.push(
-      traceRpcServers(modules, this.arrivals),
+      traceRpcServers(modules, this.arrivals, onSeam),
       traceGateways(running, config, modules, this.arrivals, {
-        // Interceptors make streams of what handlers return, also where there is nothing for them to do.
-        onAdapter: () => this.withdrawInterceptor(),
+        onAdapter: onSeam,
         onPolling: (server, path) => this.http.leaveToSockets(server, path),
       }),
     );

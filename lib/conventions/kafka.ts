@@ -23,9 +23,8 @@ export function kafkaAttributes(message: KafkaMessage): Attributes {
   set(attributes, 'messaging.message.conversation_id', conversationId);
   if (typeof partition === 'number') attributes['messaging.destination.partition.id'] = String(partition);
   if (batchSize !== undefined) attributes['messaging.batch.message_count'] = batchSize;
-  const text = keyText(key);
-  set(attributes, 'kafka.message.key', text);
-  if (value === null && text !== undefined) attributes['kafka.message.tombstone'] = true;
+  set(attributes, 'kafka.message.key', keyText(key));
+  if (value === null && key !== null && key !== undefined) attributes['kafka.message.tombstone'] = true;
   const number = typeof offset === 'string' ? Number(offset) : offset;
   // Offsets are of 64 bits; one that no number can hold exactly would name another message.
   if (Number.isSafeInteger(number) && (number as number) >= 0) attributes['kafka.offset'] = number as number;
@@ -38,7 +37,8 @@ function set(attributes: Attributes, name: string, value: unknown): void {
 
 /** A key of bytes has no text that all would agree on; Nest parses those that look like JSON. */
 function keyText(key: unknown): string | undefined {
-  if (typeof key === 'string') return key;
+  // Nest reads all bytes as text: where they are none, this character stands in their place.
+  if (typeof key === 'string') return key.includes('\uFFFD') ? undefined : key;
   if (typeof key === 'number') return String(key);
   return typeof key === 'object' && key !== null && !ArrayBuffer.isView(key) ? JSON.stringify(key) : undefined;
 }

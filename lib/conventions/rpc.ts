@@ -40,7 +40,19 @@ export function soleServerAddress(list: unknown): ServerAddress | undefined {
   return serverAddress(host, port);
 }
 
-/** Attributes of a call, the same for client and server; `method` also is the name of the span. */
+const UNRECOGNISED = '_OTHER';
+
+/** What was called, or sent to; what Nest makes no text of (`undefined`, symbols, functions) has no name. */
+export function methodName(normalized: unknown): string {
+  return typeof normalized === 'string' ? normalized : UNRECOGNISED;
+}
+
+/** The method, as far as it is known. */
+export function rpcSpanName(system: string, method: string): string {
+  return method === UNRECOGNISED ? system : method;
+}
+
+/** Attributes of a call, the same for client and server. */
 export function rpcAttributes(system: string, method: string, server: ServerAddress | undefined): Attributes {
   const attributes: Attributes = { 'rpc.system.name': system, 'rpc.method': method };
   addServer(attributes, server);

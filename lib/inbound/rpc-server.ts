@@ -17,8 +17,11 @@ type Handler = ((this: unknown, ...args: unknown[]) => unknown) & { next?: unkno
 
 const TRACED = Symbol.for('nestjs-tracing/rpc-server');
 
-/** Traces the servers of an application: those that are there and those to come. Returns what undoes it. @internal */
-export function traceRpcServers(modules: ModulesContainer, arrivals: Arrivals): () => void {
+/**
+ * Traces the servers of an application: those that are there and those to come. `onServer` hears of each before its handlers are built.
+ * Returns what undoes it. @internal
+ */
+export function traceRpcServers(modules: ModulesContainer, arrivals: Arrivals, onServer: () => void): () => void {
   const undo: (() => void)[] = [];
   // Nest names a server before it registers handlers with it.
   const subscription = modules.getRpcTargetRegistry<RpcServer & { [TRACED]?: true }>().subscribe(server => {
@@ -26,6 +29,7 @@ export function traceRpcServers(modules: ModulesContainer, arrivals: Arrivals): 
       if (server[TRACED] === true) return;
       server[TRACED] = true;
       undo.push(() => delete server[TRACED], traceServer(server, modules, arrivals));
+      onServer();
     } catch (error) {
       reportTrouble('inbound.rpc', messages.messageNotTraced(), error);
     }

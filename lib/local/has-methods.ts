@@ -15,13 +15,19 @@ export function memberOf(value: object, name: string): unknown {
   return undefined;
 }
 
-/** What an object keeps in properties of its own. @internal */
+/** What an object keeps in properties of its own; nothing where it is data, which may be megabytes. @internal */
 export function* ownValues(owner: unknown): Generator<object> {
-  if (!isTouchable(owner)) return;
-  for (const { value } of Object.values<PropertyDescriptor>(Object.getOwnPropertyDescriptors(owner))) {
+  if (!isTouchable(owner) || ArrayBuffer.isView(owner) || (Array.isArray(owner) && owner.length > MAX_PROPERTIES)) return;
+  const keys = Reflect.ownKeys(owner);
+  if (keys.length > MAX_PROPERTIES) return;
+  for (const key of keys) {
+    const value: unknown = Object.getOwnPropertyDescriptor(owner, key)?.value;
     if (isTouchable(value)) yield value;
   }
 }
+
+/** More than any provider has that keeps services, and any list of them. */
+const MAX_PROPERTIES = 1000;
 
 /** An object that is nobody's Proxy. @internal */
 export function isTouchable(value: unknown): value is object {

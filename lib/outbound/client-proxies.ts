@@ -1,6 +1,6 @@
 /** The client proxies of an application: those of ClientsModule, those of `@Client()`, and those that providers and controllers keep. */
-import { types } from 'node:util';
 import type { LazyModuleLoader, ModulesContainer } from '@nestjs/core';
+import { isTouchable, ownValues } from '../local/has-methods.js';
 import type { TracingApplication } from '../local/work.js';
 import { installOnClient } from './client-proxy.js';
 import type { ClientProxy } from './client-transport.js';
@@ -14,23 +14,11 @@ export function traceClientProxies(application: TracingApplication, modules: Mod
 
 const clientProxies: Omit<ClientKind<ClientProxy>, 'install'> = {
   *clientsOf(provided) {
-    if (!isUntouchable(provided) && isClientProxy(provided)) {
+    if (isTouchable(provided) && isClientProxy(provided)) {
       yield provided;
       return;
     }
-    for (const value of kept(provided)) if (isClientProxy(value)) yield value;
+    for (const value of ownValues(provided)) if (isClientProxy(value)) yield value;
   },
   isWanted: isClientProxy,
 };
-
-/** What a provider keeps in its own properties; getters are not asked. */
-function* kept(provided: unknown): Generator {
-  if (isUntouchable(provided)) return;
-  for (const { value } of Object.values<PropertyDescriptor>(Object.getOwnPropertyDescriptors(provided))) {
-    if (!isUntouchable(value)) yield value;
-  }
-}
-
-function isUntouchable(value: unknown): value is undefined {
-  return typeof value !== 'object' || value === null || types.isProxy(value);
-}

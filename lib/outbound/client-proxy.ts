@@ -1,8 +1,8 @@
 /** Calls and messages that leave through Nest's client proxies: each `send` and `emit` in its span, with the headers where the transport has them. */
 import { type Context, context, ROOT_CONTEXT, SpanKind } from '@opentelemetry/api';
-import { Observable } from 'rxjs';
+import { isObservable, Observable } from 'rxjs';
 import { messageAttributes, messageSpanName } from '../conventions/messaging.js';
-import { rpcAttributes } from '../conventions/rpc.js';
+import { methodName, rpcAttributes, rpcSpanName } from '../conventions/rpc.js';
 import { followObservable } from '../local/follow-observable.js';
 import { replaceMethod, undoAll } from '../local/replace-method.js';
 import { type TracingApplication, withWork, workIn } from '../local/work.js';
@@ -76,8 +76,8 @@ function wrapClient(client: ClientProxy, transport: ClientTransport, home: Home)
     // Cold: a span, and a message, per subscription.
     replaceMethod(client, 'send', send => {
       return function (...args) {
-        const answers = send.apply(this, args) as Observable<unknown>;
-        return followObservable(answers as never, () => open(args[0]));
+        const answers = send.apply(this, args);
+        return isObservable(answers) ? followObservable(answers as never, () => open(args[0])) : answers;
       };
     }),
     // Hot: sent at once, whoever subscribes.
@@ -85,15 +85,24 @@ function wrapClient(client: ClientProxy, transport: ClientTransport, home: Home)
       replaceMethod(client, name, emit => {
         return function (...args) {
           const running = open(args[0]);
-          let sent: Observable<unknown>;
+          let sent: unknown;
           try {
-            sent = running.run(() => emit.apply(this, args)) as Observable<unknown>;
+            sent = running.run(() => emit.apply(this, args));
           } catch (thrown) {
             running.fail(thrown);
             throw thrown;
           }
-          sent.subscribe({ error: thrown => running.fail(thrown), complete: () => running.end() });
-          return inContextOfSubscriber(sent);
+          if (isHot(sent)) {
+            sent.subscribe({ error: thrown => running.fail(thrown), complete: () => running.end() });
+            return inContextOfSubscriber(sent);
+          }
+          // A client of the user's own may be cold here, too, and subscribed to by us as well it would send twice.
+          if (isObservable(sent)) {
+            underWay.delete(running);
+            return followObservable(sent as never, () => open(args[0]));
+          }
+          running.end();
+          return sent;
         };
       }),
     ),
@@ -107,14 +116,14 @@ function contextAt({ application }: Home): Context {
 
 function departureOf(client: ClientProxy, transport: ClientTransport, pattern: unknown): Departure {
   const { system } = transport;
-  const template = client.normalizePattern(pattern);
+  const template = methodName(client.normalizePattern(pattern));
   const message = { system, destination: template };
   if (transport.protocol === 'rpc') {
     const attributes = () => ({
       ...rpcAttributes(system, template, transport.serverOf(client)),
       ...transport.attributes?.(client, pattern),
     });
-    return { message, kind: SpanKind.CLIENT, name: template, attributes };
+    return { message, kind: SpanKind.CLIENT, name: rpcSpanName(system, template), attributes };
   }
   const destination = transport.destination?.(client, pattern) ?? template;
   const operation = { system, operation: transport.operation, type: 'send', destination, template } as const;
@@ -123,6 +132,11 @@ function departureOf(client: ClientProxy, transport: ClientTransport, pattern: u
     ...transport.attributes?.(client, pattern),
   });
   return { message, kind: SpanKind.PRODUCER, name: messageSpanName(operation), attributes };
+}
+
+/** Whether it is on its way already: rxjs makes such an Observable of one that is not, and `connect` is what Nest has called by now. */
+function isHot(sent: unknown): sent is Observable<unknown> {
+  return isObservable(sent) && 'connect' in sent;
 }
 
 /** What comes back comes from a socket: who subscribed goes on in the context that it subscribed in. */

@@ -150,6 +150,15 @@ describe('a message over Kafka', () => {
     expect(sending!.attributes).not.toHaveProperty('kafka.message.tombstone');
   });
 
+  spec('has no key on its spans where that is no text', async () => {
+    await emit({ key: Buffer.from([0xff, 0xfe]), value: null });
+    const [handling] = await handled();
+    for (const span of [handling!, spansOf(SpanKind.PRODUCER)[0]!]) {
+      expect(span.attributes).not.toHaveProperty('kafka.message.key');
+      expect(span.attributes).toMatchObject({ 'kafka.message.tombstone': true });
+    }
+  });
+
   spec('that deletes what its key had says so', async () => {
     await emit({ key: 'k8', value: null });
     const [handling] = await handled();
