@@ -17,7 +17,7 @@ interface Sent {
 /** Calls `execute` in the operation's span, which ends with the answer that it resolves to. */
 export function servedOperation(sent: Sent, execute: (operation: GraphqlOperation) => unknown): unknown {
   const { operations, arrivals, headers, document, node } = sent;
-  const description = describeOperation(node, document);
+  const description = describeOperation(node);
   const name = operations.spanName(description);
   return arrivals.serve(
     () => ({
