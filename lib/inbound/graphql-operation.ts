@@ -24,6 +24,12 @@ export interface Execution {
   handledBy(className: string, method: string): void;
 }
 
+/** How an operation has come that is no request's. */
+export interface OperationEntry {
+  /** Whether rules want no span of it, where they could not be asked before it was read. */
+  isIgnored(description: OperationDescription): boolean;
+}
+
 /** The operations of one application that are under way. */
 export class Operations {
   private readonly names = new Set<string>();
@@ -106,7 +112,7 @@ export class GraphqlOperation implements Execution {
     /** As far as it is known before it is read. */
     private readonly document?: string,
     /** It has come by itself: no request's context is active around its resolvers. */
-    private readonly isEntry = false,
+    private readonly entry?: OperationEntry,
   ) {
     const work = servedWork();
     this.work = work?.isTaken === true ? undefined : work;
@@ -119,7 +125,7 @@ export class GraphqlOperation implements Execution {
 
   /** Without a span of its own there is nothing to bring back, and somebody else's span may be active meanwhile. */
   get context(): Context | undefined {
-    return this.running?.context ?? (this.isEntry ? this.called : undefined);
+    return this.running?.context ?? (this.entry === undefined ? undefined : this.called);
   }
 
   /** It is known what is executed. */
@@ -130,6 +136,10 @@ export class GraphqlOperation implements Execution {
     // A fragment may hold any number of fields.
     this.hasSingleRoot = first?.kind === 'Field' && others.length === 0;
     const { work, operations } = this;
+    if (this.entry?.isIgnored(description) === true) {
+      work?.abandon();
+      return;
+    }
     const name = operations.spanName(description);
     work?.named(name, () => (operations.isSingle(work) ? operations.attributes(description) : {}), this.route);
     const span = this.running?.span;
