@@ -1,4 +1,18 @@
-import { type CallHandler, type ExecutionContext, Inject, Injectable, type NestInterceptor, Scope, UseInterceptors } from '@nestjs/common';
+import {
+  type CallHandler,
+  type CanActivate,
+  Catch,
+  type ExceptionFilter,
+  type ExecutionContext,
+  Inject,
+  Injectable,
+  type NestInterceptor,
+  type PipeTransform,
+  Scope,
+  UseFilters,
+  UseGuards,
+  UseInterceptors,
+} from '@nestjs/common';
 import {
   Args,
   createUnionType,
@@ -41,6 +55,34 @@ class Watching implements NestInterceptor {
   intercept(_context: ExecutionContext, next: CallHandler) {
     this.service.load('before');
     return next.handle().pipe(tap(() => this.service.load('after')));
+  }
+}
+
+@Injectable()
+class Allowing implements CanActivate {
+  constructor(@Inject(Service) readonly service: Service) {}
+  canActivate() {
+    this.service.load('guard');
+    return true;
+  }
+}
+
+@Injectable()
+class Checking implements PipeTransform {
+  constructor(@Inject(Service) readonly service: Service) {}
+  transform(value: unknown) {
+    this.service.load('pipe');
+    if (value === 'nothing') throw new RangeError('nothing is asked for');
+    return value;
+  }
+}
+
+@Catch(RangeError)
+class Reporting implements ExceptionFilter {
+  constructor(@Inject(Service) readonly service: Service) {}
+  catch(thrown: RangeError) {
+    this.service.load('filter');
+    return thrown;
   }
 }
 
@@ -105,9 +147,11 @@ class CatResolver {
     return this.service.load('hidden');
   }
 
+  @UseFilters(Reporting)
+  @UseGuards(Allowing)
   @UseInterceptors(Watching)
   @Query(() => String)
-  watched(@Args('what') @SpanAttribute('asked.what') what: string) {
+  watched(@Args('what', Checking) @SpanAttribute('asked.what') what: string) {
     return this.service.load(what);
   }
 
@@ -143,7 +187,10 @@ describe.each(servers)('resolvers over %s', server => {
   let test: GraphqlApplication;
   afterEach(() => test.close());
 
-  const setup = (graphql = {}) => ({ providers: [AnimalResolver, CatResolver, Loaders, Service, Watching], graphql });
+  const setup = (graphql = {}) => ({
+    providers: [AnimalResolver, CatResolver, Loaders, Service, Watching, Allowing, Checking, Reporting],
+    graphql,
+  });
   const parents = (wanted: string) =>
     test.recorder.spans.filter(({ name }) => name === wanted).map(span => test.recorder.parentOf(span)?.name);
 
@@ -175,12 +222,17 @@ describe.each(servers)('resolvers over %s', server => {
     expect(new Set(traces).size).toBe(2);
   });
 
-  it('have interceptors inside, and record the arguments that are wanted', async () => {
+  it('have guards, interceptors, pipes and filters inside, and record the arguments that are wanted', async () => {
     test = await GraphqlApplication.start(server, setup({ resolvers: true }));
     await test.send('query Watched { watched(what: "it") }');
     await test.recorder.waitForTrace();
-    expect(parents('Service.load')).toEqual(Array(3).fill('CatResolver.watched'));
+    expect(parents('Service.load')).toEqual(Array(5).fill('CatResolver.watched'));
     expect(test.recorder.find('CatResolver.watched')?.attributes['asked.what']).toBe('it');
+    test.recorder.clear();
+    await test.send('query Refused { watched(what: "nothing") }');
+    await test.recorder.waitForTrace();
+    expect(parents('Service.load')).toEqual(Array(4).fill('CatResolver.watched'));
+    expect(test.recorder.find('CatResolver.watched')?.events).toHaveLength(1);
   });
 
   it('that want no span have none, and what they call belongs to the operation', async () => {
