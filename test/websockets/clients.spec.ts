@@ -1,12 +1,19 @@
-import { once } from 'node:events';
-import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor, UseInterceptors } from '@nestjs/common';
-import { WsAdapter } from '@nestjs/platform-ws';
-import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway, WebSocketServer } from '@nestjs/websockets';
+import {
+  type CallHandler,
+  type CanActivate,
+  Catch,
+  type ExceptionFilter,
+  type ExecutionContext,
+  Injectable,
+  type NestInterceptor,
+  type PipeTransform,
+  UseFilters,
+  UseGuards,
+  UseInterceptors,
+} from '@nestjs/common';
+import { MessageBody, type OnGatewayDisconnect, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import { SpanStatusCode } from '@opentelemetry/api';
-import { EMPTY, of, tap } from 'rxjs';
-import type { Server, Socket } from 'socket.io';
-import { io } from 'socket.io-client';
-import { WebSocket } from 'ws';
+import { config as rxjs, EMPTY, of, tap } from 'rxjs';
 import { Span, Tracer, type TracingOptions } from '../../lib/index.js';
 import { type Client, SocketApplication, socketAdapters } from './socket-application.js';
 
@@ -39,6 +46,33 @@ class Watching implements NestInterceptor {
   }
 }
 
+@Injectable()
+class Allowing implements CanActivate {
+  constructor(readonly service: Service) {}
+  canActivate() {
+    this.service.work();
+    return true;
+  }
+}
+
+@Injectable()
+class Checking implements PipeTransform {
+  constructor(readonly service: Service) {}
+  transform(value: unknown) {
+    this.service.work();
+    if (value === 'nothing') throw new RangeError('nothing is asked for');
+    return value;
+  }
+}
+
+@Catch(RangeError)
+class Reporting implements ExceptionFilter {
+  constructor(readonly service: Service) {}
+  catch() {
+    this.service.work();
+  }
+}
+
 @WebSocketGateway()
 class First {
   constructor(readonly service: Service) {}
@@ -53,9 +87,11 @@ class First {
     return { event: 'took', data: 1 };
   }
 
+  @UseFilters(Reporting)
+  @UseGuards(Allowing)
   @UseInterceptors(Watching)
   @SubscribeMessage('watched')
-  watched() {
+  watched(@MessageBody(Checking) _body: unknown) {
     this.service.work();
     return Promise.resolve(of({ event: 'took', data: 1 }, { event: 'took', data: 2 }));
   }
@@ -80,7 +116,11 @@ class Second {
   }
 }
 
-const setup = (tracing: TracingOptions = {}) => ({ gateways: [First, Second], providers: [Service, Watching], tracing });
+const setup = (tracing: TracingOptions = {}) => ({
+  gateways: [First, Second],
+  providers: [Service, Watching, Allowing, Checking, Reporting],
+  tracing,
+});
 
 describe.each(socketAdapters)('whoever talks to gateways over %s', adapter => {
   let test: SocketApplication;
@@ -118,12 +158,18 @@ describe.each(socketAdapters)('whoever talks to gateways over %s', adapter => {
     expect(JSON.stringify(message.attributes)).not.toMatch(/xxxx/);
   });
 
-  it('has interceptors, the handler and what its stream does in the span of the message', async () => {
-    client.send('watched');
+  it('has guards, interceptors, pipes, filters, the handler and what its stream does in the span of the message', async () => {
+    client.send('watched', {});
     expect([await client.next('took'), await client.next('took')]).toEqual([1, 2]);
     const message = await test.recorder.waitForSpan('message watched');
     const works = test.recorder.spans.filter(({ name }) => name === 'Service.work');
-    expect(works.map(work => test.recorder.parentOf(work))).toEqual([message, message, message, message]);
+    expect(works.map(work => test.recorder.parentOf(work))).toEqual(Array(6).fill(message));
+    test.recorder.clear();
+    client.send('watched', 'nothing');
+    const refused = await test.recorder.waitForSpan('message watched');
+    expect(refused.attributes['error.type']).toBe('RangeError');
+    const others = test.recorder.spans.filter(({ name }) => name === 'Service.work');
+    expect(others.map(work => test.recorder.parentOf(work))).toEqual(Array(4).fill(refused));
   });
 
   it('has a span for each gateway that handles the message, and the answers of all', async () => {
@@ -142,6 +188,40 @@ describe.each(socketAdapters)('whoever talks to gateways over %s', adapter => {
     expect(odd.events).toHaveLength(1);
     expect(test.recorder.spans).toHaveLength(2);
   });
+});
+
+it.each(socketAdapters)('a client over %s whose leaving fails, fails the span of that handler and nothing else', async adapter => {
+  @WebSocketGateway()
+  class Failing implements OnGatewayDisconnect {
+    handleDisconnect() {
+      throw new RangeError('do not go');
+    }
+  }
+  @WebSocketGateway()
+  class Calm implements OnGatewayDisconnect {
+    handleDisconnect() {
+      // Here to be called.
+    }
+  }
+  const reported = new Promise(resolve => (rxjs.onUnhandledError = resolve));
+  const test = await SocketApplication.start(adapter, { gateways: [Failing, Calm] });
+  try {
+    const client = await test.connect();
+    await test.recorder.waitForSpan('connect /');
+    await client.close();
+    await test.recorder.waitForSpans(3);
+    const left = test.recorder.spans.filter(({ name }) => name === 'disconnect /');
+    const said = left.map(({ attributes, status }) => [attributes['code.function.name'], status.message]);
+    expect(said.sort()).toEqual([
+      ['Calm.handleDisconnect', undefined],
+      ['Failing.handleDisconnect', 'do not go'],
+    ]);
+    // As without this library.
+    expect(await reported).toBeInstanceOf(RangeError);
+  } finally {
+    rxjs.onUnhandledError = null;
+    await test.close();
+  }
 });
 
 describe.each(socketAdapters)('the context of a client over %s', adapter => {
@@ -185,91 +265,5 @@ describe.each(socketAdapters)('the context of a client over %s', adapter => {
     const linked = [connection, first, second].map(span => span?.links.map(({ context }) => context.spanId));
     const connected = connection?.spanContext().spanId;
     expect(linked).toEqual([['b7ad6b7169203331'], ['2222222222222222', connected], ['b7ad6b7169203331', connected]]);
-  });
-});
-
-describe('a client of ws', () => {
-  it.each(['', 'x', '[]', 'null', '5', '{}', '{"event":5}', '{"event":["take"]}', '{"event":"unknown","data":1}', Buffer.from([0xff, 0])])(
-    'that sends what is no message, %p, makes no span of one',
-    async frame => {
-      const test = await SocketApplication.start('ws', setup());
-      const socket = new WebSocket(`ws://127.0.0.1:${test.port}/?traceparent=x&traceparent=${HANDSHAKE}&__proto__=1&tracestate=%FF`);
-      await once(socket, 'open');
-      socket.send(frame);
-      socket.send('{"event":"take","data":1}');
-      await once(socket, 'message');
-      await test.recorder.waitForSpans(3);
-      socket.terminate();
-      await test.close();
-      expect(test.recorder.spans.map(({ name }) => name).sort()).toEqual(['Service.work', 'connect /', 'message take']);
-    },
-  );
-
-  it('that the application parses in a way of its own may send its context in the payload', async () => {
-    const messageParser = (data: { toString(): string }) => {
-      const [event, body] = JSON.parse(data.toString()) as [string, unknown];
-      return { event, data: body };
-    };
-    const test = await SocketApplication.start('ws', { ...setup(), adapt: app => new WsAdapter(app, { messageParser }) });
-    const socket = new WebSocket(`ws://127.0.0.1:${test.port}/`);
-    await once(socket, 'open');
-    socket.send(JSON.stringify(['take', { traceparent: MESSAGE }]));
-    expect((await test.recorder.waitForSpan('message take')).parentSpanContext?.spanId).toBe('2222222222222222');
-    socket.terminate();
-    await test.close();
-  });
-});
-
-describe('a client of socket.io', () => {
-  @WebSocketGateway({ namespace: /^\/room-\d+$/ })
-  class Rooms {
-    @WebSocketServer() readonly server!: Server;
-
-    @SubscribeMessage('tell') async tell(@ConnectedSocket() client: Socket, @MessageBody() body: unknown) {
-      await client.join('all');
-      client.nsp.to('all').emit('told', body);
-      return 'done';
-    }
-  }
-  let test: SocketApplication;
-  beforeAll(async () => {
-    test = await SocketApplication.start('socket.io', { gateways: [Rooms, First], providers: [Service, Watching] });
-  });
-  afterAll(() => test.close());
-  beforeEach(() => test.recorder.clear());
-
-  it('in a namespace that matches a pattern has the namespace among the attributes, not in the name', async () => {
-    const client = await test.connect({ namespace: '/room-7' });
-    const connection = await test.recorder.waitForSpan('connect');
-    expect(connection.attributes['nestjs.websocket.place']).toBe('/room-7');
-    await client.close();
-  });
-
-  it('that has something told to a room has one span for it, whoever hears of it', async () => {
-    const client = await test.connect({ namespace: '/room-8' });
-    await test.recorder.waitForSpan('connect');
-    expect(await client.ask('tell', { n: 1 })).toBe('done');
-    expect(await client.next('told')).toEqual({ n: 1 });
-    await test.recorder.waitForSpan('message tell');
-    expect(test.recorder.spans.map(({ name }) => name)).toEqual(['connect', 'message tell']);
-    await client.close();
-  });
-
-  it.each([[{ traceparent: [HANDSHAKE], tracestate: 5, _trace: 7 }], [{ headers: { traceparent: {} } }]])(
-    'that shows a handshake of %j connects all the same',
-    async auth => {
-      const client = await test.connect({ auth });
-      const connection = await test.recorder.waitForSpan('connect /');
-      expect(connection.parentSpanContext).toBeUndefined();
-      await client.close();
-    },
-  );
-
-  it('that sends several arguments has its acknowledgement, and its context from the last one', async () => {
-    const socket = io(`http://127.0.0.1:${test.port}/room-9`, { transports: ['websocket'], forceNew: true, reconnection: false });
-    expect(await socket.timeout(2000).emitWithAck('tell', { n: 1 }, { traceparent: MESSAGE })).toBe('done');
-    const message = await test.recorder.waitForSpan('message tell');
-    expect(message.parentSpanContext?.spanId).toBe('2222222222222222');
-    socket.disconnect();
   });
 });
