@@ -121,11 +121,12 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
 
   /** Middleware is configured after gateways were built and right before HTTP routes take their copy of the global enhancers. */
   configure(_consumer: MiddlewareConsumer): void {
-    if (this.isInCharge) this.running.proceed();
-    if (!this.isInCharge || !this.running.isEnabled) return;
+    if (!this.isInCharge) return;
+    this.running.proceed();
+    this.running.whileInForce(() => traceGraphql(this.running, this.modules, this.arrivals));
+    if (!this.running.isEnabled) return;
     this.withdrawInterceptor();
     this.config.addGlobalFilter(new ExceptionObserver());
-    this.running.whileInForce(() => traceGraphql(this.running, this.modules, this.arrivals));
   }
 
   onModuleInit(): void {

@@ -21,7 +21,7 @@ export function operationSpanName({ type, name }: OperationDescription, hasName:
 export function operationAttributes({ type, name, document }: OperationDescription, hasDocument: boolean): Attributes {
   const attributes: Attributes = {};
   if (type !== undefined) attributes['graphql.operation.type'] = type;
-  if (name !== undefined) attributes['graphql.operation.name'] = name;
+  if (name !== undefined) attributes['graphql.operation.name'] = name.slice(0, MAX_NAME);
   if (hasDocument && document !== undefined) attributes['graphql.document'] = withoutLiterals(document);
   return attributes;
 }
@@ -31,17 +31,20 @@ export function fieldAttributes(type: string, name: string, path: string): Attri
   return { 'graphql.field.name': name, 'graphql.field.path': path, 'graphql.parent.name': type };
 }
 
+/** Clients choose names, of any length. */
+const MAX_NAME = 256;
 const MAX_DOCUMENT = 4096;
-/** Block strings, strings, comments, numbers; a name may hold digits, and so may a variable. */
-const LITERALS = /"""[^]*?"""|"(?:\\.|[^"\\\n\r])*"|#[^\n\r]*|(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+/**
+ * Block strings, in which `\"""` is text, strings, comments, numbers; a name may hold digits, and so may a variable. A string that is cut
+ * off goes on to the end.
+ */
+const LITERALS =
+  /"""(?:\\"""|(?!\\""")[^])*?(?:"""|$)|"(?:\\.|[^"\\\n\r])*(?:"|\\?$)|#[^\n\r]*|(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /** A document whose strings and numbers are replaced by `*`, without comments. */
 function withoutLiterals(document: string): string {
-  const start = document.length > 4 * MAX_DOCUMENT ? document.slice(0, 4 * MAX_DOCUMENT) : document;
+  const start = document.slice(0, 4 * MAX_DOCUMENT);
   const redacted = start.replaceAll(LITERALS, literal => (literal.startsWith('#') ? '' : literal.startsWith('"') ? '"*"' : '*'));
-  // What was cut within a string shows no more of it.
   const isCut = start !== document || redacted.length > MAX_DOCUMENT;
-  const open = isCut ? redacted.lastIndexOf('"') : -1;
-  const safe = open >= 0 && redacted.slice(open - 2, open + 1) !== '"*"' ? redacted.slice(0, open) : redacted;
-  return isCut ? `${safe.slice(0, MAX_DOCUMENT)}…` : safe;
+  return isCut ? `${redacted.slice(0, MAX_DOCUMENT)}…` : redacted;
 }

@@ -47,7 +47,8 @@ export interface Accepted {
 /** The arrivals of one application. */
 export class Arrivals {
   private readonly open = new Set<Arrived>();
-  private readonly isIgnored: (message: InboundMessage) => boolean;
+  /** Whether rules want no span of a message. */
+  readonly isIgnored: (message: InboundMessage) => boolean;
   private isClosed = false;
 
   constructor(private readonly application: TracingApplication) {

@@ -6,7 +6,7 @@ export interface OperationNode {
   readonly operation?: string;
   readonly name?: { readonly value?: string };
   readonly loc?: { readonly source?: { readonly body?: string } };
-  readonly selectionSet?: { readonly selections?: readonly unknown[] };
+  readonly selectionSet?: { readonly selections?: readonly { readonly kind?: string }[] };
 }
 
 /** What a resolver is told of its place. */

@@ -24,8 +24,11 @@ interface DriverOptions {
   readonly plugins?: readonly unknown[];
   readonly fieldResolver?: Resolve;
   readonly context?: unknown;
+  /** Of Apollo. */
   readonly subscriptions?: Readonly<Record<string, unknown>> | undefined;
   readonly installSubscriptionHandlers?: boolean;
+  /** Of Mercurius. */
+  readonly subscription?: unknown;
 }
 
 /** Puts witnesses on the resolvers of an application, of which Nest must not have looked at any yet. Returns what takes them off. @internal */
@@ -69,9 +72,12 @@ class TracedDriver {
   private starting(start: Method): Method {
     const prepare = (options: DriverOptions, isLeftToOthers: boolean) => this.prepare(options, isLeftToOthers);
     const finish = (options: DriverOptions, isLeftToOthers: boolean) => this.finish(options, isLeftToOthers);
+    const { isEnabled } = this.operations.application;
     return async function (options, ...rest) {
-      const isLeftToOthers = guard(isGraphqlInstrumented) ?? false;
       const given = (options ?? {}) as DriverOptions;
+      // The context of requests is passed on in any case.
+      if (!isEnabled && socketsOf(given) === undefined) return start.call(this, options, ...rest);
+      const isLeftToOthers = guard(isGraphqlInstrumented) ?? false;
       const prepared = guard(() => prepare(given, isLeftToOthers)) ?? options;
       const result = await start.call(this, prepared, ...rest);
       guard(() => finish(given, isLeftToOthers));
@@ -87,8 +93,12 @@ class TracedDriver {
       this.steps.push(traceSchema(schema, { operations, subscriptions, resolvers, isLeftToOthers, resolveProperty: fieldResolver }));
     }
     if (!isApollo(this.driver)) return options;
-    const plugins = [...(options.plugins ?? []), apolloPlugin(operations, options.path, this.hasSpan(isLeftToOthers))];
-    const sockets = options.subscriptions ?? (options.installSubscriptionHandlers === true ? { 'graphql-ws': true } : undefined);
+    const { isEnabled } = operations.application;
+    const plugins = [
+      ...(options.plugins ?? []),
+      ...(isEnabled ? [apolloPlugin(operations, options.path, this.hasSpan(isLeftToOthers))] : []),
+    ];
+    const sockets = socketsOf(options);
     const config = sockets?.['graphql-ws'];
     if (config === undefined || config === false || config === null) return { ...options, plugins };
     const contextValue = sockets?.['context'] ?? options.context;
@@ -107,8 +117,20 @@ class TracedDriver {
   }
 
   private hasSpan(isLeftToOthers: boolean): boolean {
-    return this.operations.application.graphql.operations && !isLeftToOthers;
+    const { graphql, isEnabled } = this.operations.application;
+    return isEnabled && graphql.operations && !isLeftToOthers;
   }
+}
+
+/** By which operations come without a request, if there are any. */
+function socketsOf({
+  subscriptions,
+  installSubscriptionHandlers,
+  subscription,
+}: DriverOptions): Readonly<Record<string, unknown>> | undefined {
+  if (subscriptions !== undefined) return subscriptions;
+  if (installSubscriptionHandlers === true) return { 'graphql-ws': true };
+  return subscription === undefined || subscription === false ? undefined : {};
 }
 
 /** Drivers for Apollo register it with either framework; their options hold plugins of Apollo's. */

@@ -1,9 +1,10 @@
 /** A resolver's run within an operation: its span where the options want one, and what it threw. */
-import { context, createContextKey, type Span, SpanKind } from '@opentelemetry/api';
+import { type Context, context, createContextKey, type Span, SpanKind } from '@opentelemetry/api';
 import { setCodeName, codeName } from '../conventions/code.js';
 import { fieldAttributes } from '../conventions/graphql.js';
 import { isNoSpan } from '../local/no-span.decorator.js';
 import { isUntraced, runInSpan } from '../local/run-in-span.js';
+import { RunningSpan } from '../local/running-span.js';
 import { hasSpanAttributes, recordSpanAttributes } from '../local/span-attribute.decorator.js';
 import type { TracingApplication } from '../local/work.js';
 import { wrapMethod } from '../local/wrap-method.js';
@@ -27,6 +28,27 @@ interface RunningField {
   thrown: { readonly thrown: unknown } | undefined;
 }
 
+/** Fails with what the resolver threw, whatever filters made of it; an error that they return is one, too. */
+class FieldSpan extends RunningSpan {
+  constructor(
+    span: Span,
+    ctx: Context,
+    private readonly field: RunningField,
+  ) {
+    super(span, ctx);
+  }
+
+  override succeed(result: unknown): void {
+    if (result instanceof Error) this.fail(result);
+    else super.succeed(result);
+  }
+
+  override fail(thrown: unknown): void {
+    const { field } = this;
+    super.fail(field.thrown === undefined ? thrown : field.thrown.thrown);
+  }
+}
+
 /** Calls the resolver of a field in the context of its operation, and in a span if it has a name for one. */
 export function runField(
   application: TracingApplication,
@@ -40,13 +62,15 @@ export function runField(
   if (isUntraced(parent)) return context.with(parent, resolve);
   const field: RunningField = { execution, isRoot: info.path.prev === undefined, span: undefined, thrown: undefined };
   const call = (): unknown => context.with(context.active().setValue(FIELD, field), resolve);
-  const fail = (thrown: unknown): void => execution.threw(field.thrown?.thrown ?? thrown, field.span !== undefined);
+  const fail = (thrown: unknown): void =>
+    execution.threw(field.thrown === undefined ? thrown : field.thrown.thrown, field.span !== undefined);
   let result: unknown;
   try {
     result = context.with(parent, () => {
       if (spanName === undefined) return call();
       const options = () => ({ kind: SpanKind.INTERNAL, attributes: fieldAttributes(type, info.fieldName, pathOf(info.path)) });
-      return runInSpan(spanName, { application, options }, span => {
+      const running = (span: Span, ctx: Context) => new FieldSpan(span, ctx, field);
+      return runInSpan(spanName, { application, options, running }, span => {
         field.span = span;
         return call();
       });

@@ -24,11 +24,18 @@ export interface Execution {
   handledBy(className: string, method: string): void;
 }
 
+/** How an operation has come that is no request's. */
+export interface OperationEntry {
+  /** Whether rules want no span of it, where they could not be asked before it was read. */
+  isIgnored(description: OperationDescription): boolean;
+}
+
 /** The operations of one application that are under way. */
 export class Operations {
   private readonly names = new Set<string>();
   private readonly byNode = new WeakMap<object, Execution>();
   private readonly byContextValue = new WeakMap<object, Execution>();
+  private readonly counts = new WeakMap<ServedWork, number>();
 
   constructor(readonly application: TracingApplication) {}
 
@@ -56,6 +63,16 @@ export class Operations {
     if (known !== undefined) return known;
     const byContext = typeof contextValue === 'object' && contextValue !== null ? this.byContextValue.get(contextValue) : undefined;
     return byContext ?? activeOperation();
+  }
+
+  /** One more operation is part of `work`. */
+  count(work: ServedWork): void {
+    this.counts.set(work, (this.counts.get(work) ?? 0) + 1);
+  }
+
+  /** Whether `work` has one operation only, as far as is known: those of one request begin before any of them is executed. */
+  isSingle(work: ServedWork): boolean {
+    return this.counts.get(work) === 1;
   }
 
   private isKnown(name: string | undefined): boolean {
@@ -95,10 +112,11 @@ export class GraphqlOperation implements Execution {
     /** As far as it is known before it is read. */
     private readonly document?: string,
     /** It has come by itself: no request's context is active around its resolvers. */
-    private readonly isEntry = false,
+    private readonly entry?: OperationEntry,
   ) {
     const work = servedWork();
     this.work = work?.isTaken === true ? undefined : work;
+    if (this.work !== undefined) operations.count(this.work);
     if (!hasSpan) return;
     const { application } = operations;
     const span = application.unsampledSpan(this.called) ?? application.tracer.startSpan('GraphQL Operation', internal, this.called);
@@ -107,20 +125,27 @@ export class GraphqlOperation implements Execution {
 
   /** Without a span of its own there is nothing to bring back, and somebody else's span may be active meanwhile. */
   get context(): Context | undefined {
-    return this.running?.context ?? (this.isEntry ? this.called : undefined);
+    return this.running?.context ?? (this.entry === undefined ? undefined : this.called);
   }
 
   /** It is known what is executed. */
   resolved(node: OperationNode | undefined, document = this.document): void {
     const description = describeOperation(node, document);
     this.isKnown = true;
-    this.hasSingleRoot = node?.selectionSet?.selections?.length === 1;
-    const name = this.operations.spanName(description);
-    this.work?.named(name, () => this.operations.attributes(description), this.route);
+    const [first, ...others] = node?.selectionSet?.selections ?? [];
+    // A fragment may hold any number of fields.
+    this.hasSingleRoot = first?.kind === 'Field' && others.length === 0;
+    const { work, operations } = this;
+    if (this.entry?.isIgnored(description) === true) {
+      work?.abandon();
+      return;
+    }
+    const name = operations.spanName(description);
+    work?.named(name, () => (operations.isSingle(work) ? operations.attributes(description) : {}), this.route);
     const span = this.running?.span;
     if (span?.isRecording() !== true) return;
     span.updateName(name);
-    span.setAttributes(this.operations.attributes(description));
+    span.setAttributes(operations.attributes(description));
   }
 
   threw(thrown: unknown, isRecorded: boolean): void {
@@ -128,11 +153,17 @@ export class GraphqlOperation implements Execution {
   }
 
   abandon(): void {
-    if (this.hasSingleRoot) this.work?.abandon();
+    this.workOfRoot?.abandon();
   }
 
   handledBy(className: string, method: string): void {
-    if (this.hasSingleRoot) this.work?.handledBy(className, method);
+    this.workOfRoot?.handledBy(className, method);
+  }
+
+  /** The work that consists of one root field, if it does. */
+  private get workOfRoot(): ServedWork | undefined {
+    const { work } = this;
+    return work !== undefined && this.hasSingleRoot && this.operations.isSingle(work) ? work : undefined;
   }
 
   /** `errors` are those of the answer. */

@@ -50,6 +50,7 @@ function traceField(field: SchemaField, type: SchemaType, tracing: SchemaTracing
   const original = resolve ?? tracing.resolveProperty ?? resolveProperty;
   // Code first, every field has a resolver, which only reads a property.
   const isPlain = declared === undefined && spanName === undefined;
+  if (isPlain && !operations.application.isEnabled) return;
   field.resolve = function (source, args, contextValue, info) {
     const execution = operations.of(contextValue, info);
     if (execution === undefined) return original.call(this, source, args, contextValue, info);
@@ -95,8 +96,8 @@ function spanNameOf(
   declared: DeclaredResolver | undefined,
   { operations, isLeftToOthers }: SchemaTracing,
 ): string | undefined {
-  const { graphql } = operations.application;
+  const { graphql, isEnabled } = operations.application;
   const isWanted = graphql.fields || (graphql.resolvers && declared !== undefined);
-  if (!isWanted || isLeftToOthers || declared?.isUntraced === true) return undefined;
+  if (!isEnabled || !isWanted || isLeftToOthers || declared?.isUntraced === true) return undefined;
   return declared?.spanName ?? `${type.name}.${field.name}`;
 }

@@ -1,5 +1,7 @@
 /** A query or mutation that comes without an HTTP request, over a socket: it has a server span of its own. */
 import { SpanKind } from '@opentelemetry/api';
+import type { OperationDescription } from '../conventions/graphql.js';
+import type { InboundMessage } from '../tracing.options.js';
 import { describeOperation, type OperationNode } from './graphql-document.js';
 import type { Arrivals } from './arrival.js';
 import { GraphqlOperation, type Operations } from './graphql-operation.js';
@@ -17,17 +19,20 @@ interface Sent {
 /** Calls `execute` in the operation's span, which ends with the answer that it resolves to. */
 export function servedOperation(sent: Sent, execute: (operation: GraphqlOperation) => unknown): unknown {
   const { operations, arrivals, headers, document, node } = sent;
-  const description = describeOperation(node, document);
-  const name = operations.spanName(description);
+  const messageOf = (description: OperationDescription): InboundMessage => {
+    return { system: 'graphql', destination: description.name ?? operations.spanName(description), headers };
+  };
+  const description = describeOperation(node);
+  const entry = { isIgnored: (late: OperationDescription) => node === undefined && arrivals.isIgnored(messageOf(late)) };
   return arrivals.serve(
     () => ({
-      message: { system: 'graphql', destination: description.name ?? name, headers },
+      message: messageOf(description),
       kind: SpanKind.SERVER,
-      name,
+      name: operations.spanName(description),
       attributes: () => operations.attributes(description),
     }),
     () => {
-      const operation = new GraphqlOperation(operations, undefined, false, document, true);
+      const operation = new GraphqlOperation(operations, undefined, false, document, entry);
       if (node !== undefined) operation.resolved(node);
       return endWithAnswer(operation, execute(operation));
     },

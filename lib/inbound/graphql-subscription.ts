@@ -96,9 +96,12 @@ class Subscription implements Execution {
     for (const method of ['next', 'return', 'throw']) {
       replaceMethod(events, method, original => {
         const end = (): void => this.finish();
+        const fail = (thrown: unknown): void => this.breakOff(thrown);
         return function (...args) {
           end();
-          return context.with(home, () => original.apply(this, args));
+          const result = context.with(home, () => original.apply(this, args));
+          if (method === 'next' && result instanceof Promise) result.then(undefined, fail);
+          return result;
         };
       });
     }
@@ -135,6 +138,13 @@ class Subscription implements Execution {
       },
     );
     if (served instanceof Promise) served.catch(() => undefined);
+  }
+
+  /** In place of an event an error has come. */
+  private breakOff(thrown: unknown): void {
+    this.deliver();
+    this.threw(thrown, false);
+    this.finish();
   }
 
   threw(thrown: unknown, isRecorded: boolean): void {

@@ -11,7 +11,7 @@ type Callback = (...args: unknown[]) => unknown;
 
 /** What is executed, as graphql-ws hands it over. */
 interface ExecutionArgs {
-  readonly document?: unknown;
+  document?: unknown;
   readonly operationName?: string | null;
 }
 
@@ -34,14 +34,12 @@ export interface GraphqlWsTracing {
 export function tracedGraphqlWs(config: object, contextValue: unknown, tracing: GraphqlWsTracing): object {
   const { context: own = contextValue, onOperation } = config as { context?: unknown; onOperation?: Callback };
   const ends = new WeakMap<object, (answer: unknown) => void>();
+  const known = new WeakSet<OperationNode>();
   return {
     ...config,
     context: (...args: unknown[]): unknown => {
       const call = (): unknown => (typeof own === 'function' ? (own as Callback)(...args) : own);
-      const node = guard(() => {
-        const { document, operationName } = args[3] as ExecutionArgs;
-        return operationIn(document, operationName);
-      });
+      const node = guard(() => ownOperation(args[3] as ExecutionArgs, known));
       if (node === undefined || (tracing.isLeftToOthers && node.operation !== 'subscription')) return call();
       const headers = guard(() => headersOf(tracing.search, args)) ?? {};
       if (node.operation !== 'subscription') return begin(node, headers, tracing, ends, call);
@@ -59,6 +57,20 @@ export function tracedGraphqlWs(config: object, contextValue: unknown, tracing: 
   };
 }
 
+/** The operation that is executed, a copy of it where others are executed from the same document, as with persisted queries. */
+function ownOperation(execution: ExecutionArgs, known: WeakSet<OperationNode>): OperationNode | undefined {
+  const { document, operationName } = execution;
+  const node = operationIn(document, operationName);
+  if (node === undefined) return undefined;
+  const own = known.has(node) ? { ...node } : node;
+  known.add(own);
+  if (own !== node) {
+    const { definitions } = document as { definitions: readonly OperationNode[] };
+    execution.document = { ...(document as object), definitions: definitions.map(definition => (definition === node ? own : definition)) };
+  }
+  return own;
+}
+
 function begin(
   node: OperationNode,
   headers: Carrier,
@@ -67,12 +79,17 @@ function begin(
   call: () => unknown,
 ): unknown {
   const made: { contextValue?: unknown } = {};
-  void servedOperation({ operations, arrivals, headers, node }, operation => {
+  const served = servedOperation({ operations, arrivals, headers, node }, operation => {
     operations.enlistDocument(node, operation);
-    const answer = new Promise(resolve => ends.set(node, resolve));
-    made.contextValue = call();
-    return answer;
+    const contextValue = (made.contextValue = call());
+    return new Promise((resolve, reject) => {
+      ends.set(node, resolve);
+      // Without it nothing is executed.
+      if (contextValue instanceof Promise) contextValue.catch(reject);
+    });
   });
+  // Who has asked for it hears of it.
+  if (served instanceof Promise) served.catch(() => undefined);
   return made.contextValue;
 }
 

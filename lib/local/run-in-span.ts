@@ -34,6 +34,8 @@ export interface SpanPlan {
   /** Milliseconds since 1970. */
   readonly startTime?: number | undefined;
   readonly resultAttributes?: ((result: unknown) => Attributes | undefined) | undefined;
+  /** What ends the span. @default a {@link RunningSpan} with `resultAttributes` */
+  readonly running?: ((span: Span, ctx: Context) => RunningSpan) | undefined;
   /** What earlier calls of the same method returned. */
   readonly memory?: ResultMemory | undefined;
 }
@@ -171,7 +173,8 @@ function openSpan(name: string | (() => string), plan: SpanPlan, parent: Context
     if (plan.codeName !== undefined && span.isRecording()) setCodeName(span, plan.codeName);
     const active = trace.setSpan(base, span);
     const isAtHome = plan.application === undefined || work?.application === application;
-    return new RunningSpan(span, isAtHome ? active : withWork(active, { application }), plan.resultAttributes);
+    const ctx = isAtHome ? active : withWork(active, { application });
+    return plan.running?.(span, ctx) ?? new RunningSpan(span, ctx, plan.resultAttributes);
   } catch (error) {
     reportTrouble('span-open', messages.spanNotOpened(), error);
     return undefined;

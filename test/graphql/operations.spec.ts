@@ -178,6 +178,7 @@ describe.each(servers)('a GraphQL operation over %s', server => {
         const spans = test.recorder.spans.filter(span => span.spanContext().traceId === id(n));
         expect(spans.map(({ name }) => name).sort()).toEqual(['Service.load', 'Service.load', 'Service.load', `query Q${n % 7}`]);
         const root = spans.find(isServer)!;
+        expect(root.parentSpanContext?.spanId).toBe(id(n).slice(16));
         expect(spans.filter(span => span !== root).every(span => test.recorder.parentOf(span) === root)).toBe(true);
       }
     });
@@ -218,6 +219,7 @@ describe.each(servers)('a GraphQL operation over %s', server => {
     it.each([
       ['fails', 'UsersResolver.fails', 'RangeError'],
       ['guarded', 'UsersResolver.guarded', 'ForbiddenException'],
+      ['translated', 'UsersResolver.translated', 'Domain'],
     ])('that "%s" records the exception on the resolver alone, and fails the operation too', async (field, resolverName, type) => {
       await test.send(`query Bad { ${field} }`);
       await test.recorder.waitForTrace();
@@ -226,6 +228,7 @@ describe.each(servers)('a GraphQL operation over %s', server => {
       const request = test.recorder.find(isServer)!;
       expect(resolver.attributes['error.type']).toBe(type);
       expect(resolver.events).toHaveLength(1);
+      expect(resolver.status.code).toBe(SpanStatusCode.ERROR);
       expect(operation.status.code).toBe(SpanStatusCode.ERROR);
       expect(operation.attributes['error.type']).toBe(type);
       expect(operation.events).toHaveLength(0);

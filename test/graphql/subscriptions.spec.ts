@@ -63,6 +63,13 @@ class TicksResolver {
     })();
   }
 
+  @Subscription(() => Tick) breaks() {
+    return (async function* () {
+      yield { breaks: { n: 1 } };
+      throw new RangeError('no more');
+    })();
+  }
+
   @Subscription(() => Tick) refused(): AsyncIterableIterator<unknown> {
     throw new RangeError('not you');
   }
@@ -129,6 +136,22 @@ describe.each(servers)('over sockets and %s', server => {
     const span = await test.recorder.waitForSpan('subscription No');
     expect(span.status).toEqual({ code: SpanStatusCode.ERROR, message: 'not you' });
     expect(span.events).toHaveLength(1);
+    await client.dispose();
+  });
+
+  it('a subscription whose events break off says so with an event that fails', async () => {
+    const client = test.socket();
+    const { received, done } = listen(client, 'subscription Broken { breaks { n } }');
+    await done;
+    expect(received.slice(0, 1)).toEqual([{ data: { breaks: { n: 1 } } }]);
+    await test.recorder.waitForSpans(3);
+    const events = test.recorder.spans.filter(({ name }) => name === 'event subscription Broken');
+    expect(events.map(({ status }) => status)).toEqual([
+      { code: SpanStatusCode.UNSET },
+      { code: SpanStatusCode.ERROR, message: 'no more' },
+    ]);
+    const subscribed = test.recorder.find('subscription Broken')!.spanContext().spanId;
+    expect(events.map(({ links }) => links[0]?.context.spanId)).toEqual([subscribed, subscribed]);
     await client.dispose();
   });
 
