@@ -39,19 +39,26 @@ export function scheduleEntrance(arrivals: Arrivals): Entrance {
 export function dynamicJobsEntrance(arrivals: Arrivals): Entrance {
   return ({ instance: registry }) => {
     if (!hasMethods(registry, 'addCronJob', 'addInterval', 'addTimeout', 'getCronJobs')) return undefined;
-    const wrap = (method: string, trace: (name: string, added: object) => void) =>
-      replaceMethod(registry, method, add => {
+    const wrap = (kind: 'cronJobs' | 'intervals' | 'timeouts', method: string, trace: (name: string, added: object) => void) => {
+      // Numbers are what fake timers, and browsers, have.
+      const found = (name: unknown, added: unknown): void => {
+        if (isObject(added)) trace(String(name), added);
+      };
+      // Providers may add jobs when they are made.
+      const existing = memberOf(registry, kind);
+      if (existing instanceof Map) for (const [name, added] of existing) found(name, added);
+      return replaceMethod(registry, method, add => {
         return function (name, added, ...rest) {
           const result = add.call(this, name, added, ...rest);
-          // Numbers are what fake timers, and browsers, have.
-          if (isObject(added)) trace(String(name), added);
+          found(name, added);
           return result;
         };
       });
+    };
     return undoAll([
-      wrap('addCronJob', (name, job) => traceCronJob(name, job, arrivals)),
-      wrap('addInterval', (name, timer) => traceTimer('interval', name, timer, arrivals)),
-      wrap('addTimeout', (name, timer) => traceTimer('timeout', name, timer, arrivals)),
+      wrap('cronJobs', 'addCronJob', (name, job) => traceCronJob(name, job, arrivals)),
+      wrap('intervals', 'addInterval', (name, timer) => traceTimer('interval', name, timer, arrivals)),
+      wrap('timeouts', 'addTimeout', (name, timer) => traceTimer('timeout', name, timer, arrivals)),
     ]);
   };
 }

@@ -3,6 +3,7 @@ import { Inject, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Command, CommandFactory, CommandRunner, SubCommand } from 'nest-commander';
 import { NoSpan, Span, Tracer, TracingModule } from '../../lib/index.js';
+import { LazyQuery } from '../lazy-query.js';
 
 @Injectable()
 class Greeter {
@@ -39,6 +40,17 @@ class Migrate extends CommandRunner {
   }
 }
 
+@Command({ name: 'query' })
+class Query extends Working {
+  run() {
+    const query = new LazyQuery(async () => {
+      await this.work.do('query');
+      throw new RangeError('no rows');
+    });
+    return query as PromiseLike<unknown> as Promise<void>;
+  }
+}
+
 @NoSpan()
 @Command({ name: 'hush' })
 class Hush extends Working {
@@ -49,7 +61,7 @@ class Hush extends Working {
 
 @Module({
   imports: [TracingModule.forRoot({ serviceName: 'cli', exporter: 'otlp' })],
-  providers: [Greeter, Greet, Migrate, MigrateUp, Hush],
+  providers: [Greeter, Greet, Migrate, MigrateUp, Query, Hush],
 })
 class AppModule {}
 

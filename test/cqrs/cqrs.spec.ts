@@ -21,6 +21,7 @@ import {
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { delay, map, type Observable } from 'rxjs';
 import { NoSpan, Span } from '../../lib/index.js';
+import { LazyQuery } from '../lazy-query.js';
 import { TracedContext } from '../traced-context.js';
 
 /** An order that is looked up before it is shipped. */
@@ -35,6 +36,9 @@ class ShipOrder {
 class RefuseOrder {}
 class HideOrder {}
 class ScopedCommand {}
+class DeleteOrders {
+  constructor(readonly failure?: Error) {}
+}
 class FindOrder {
   constructor(readonly id: number) {}
 }
@@ -42,6 +46,7 @@ class OrderPlaced {
   constructor(readonly id: number) {}
 }
 class OrderRefused {}
+class OrderReturned {}
 class UnknownCommand {}
 
 @Injectable()
@@ -101,6 +106,18 @@ class HideOrderHandler implements ICommandHandler<HideOrder> {
   }
 }
 
+@CommandHandler(DeleteOrders)
+class DeleteOrdersHandler implements ICommandHandler<DeleteOrders> {
+  constructor(private readonly work: Work) {}
+  execute({ failure }: DeleteOrders): Promise<string> {
+    const query = new LazyQuery(() => {
+      if (failure !== undefined) throw failure;
+      return this.work.do('deleted');
+    });
+    return query as PromiseLike<unknown> as Promise<string>;
+  }
+}
+
 @CommandHandler(ScopedCommand, { scope: Scope.REQUEST })
 class ScopedCommandHandler implements ICommandHandler<ScopedCommand> {
   constructor(
@@ -146,6 +163,23 @@ class ScopedEventHandler implements IEventHandler<OrderRefused> {
   }
 }
 
+@Injectable({ scope: Scope.REQUEST })
+@EventsHandler(OrderReturned)
+class ReturnHandler implements IEventHandler<OrderReturned> {
+  constructor(protected readonly work: Work) {}
+  async handle(_event: OrderReturned) {
+    await this.work.do('returned');
+  }
+}
+
+@Injectable({ scope: Scope.REQUEST })
+@EventsHandler(OrderReturned)
+class PolishedReturnHandler extends ReturnHandler {
+  override async handle(event: OrderReturned) {
+    await super.handle(event);
+  }
+}
+
 @Injectable()
 class OrderSagas {
   @Saga() shipping = (events: Observable<object>): Observable<ShipOrder> =>
@@ -165,6 +199,9 @@ describe('CQRS', () => {
       ShipOrderHandler,
       RefuseOrderHandler,
       HideOrderHandler,
+      DeleteOrdersHandler,
+      ReturnHandler,
+      PolishedReturnHandler,
       ScopedCommandHandler,
       FindOrderHandler,
       MailHandler,
@@ -256,6 +293,40 @@ describe('CQRS', () => {
       'request > OrderRefused',
       'request > ScopedCommand',
     ]);
+  });
+
+  it('has one span for a handler that is made for one event and extends another one', async () => {
+    await start();
+    application.inRequest(() => application.context.get(EventBus).publish(new OrderReturned()));
+    await application.recorder.waitForSpans(5);
+    expect(application.hops()).toEqual([
+      '- > request',
+      'OrderReturned > Work.do',
+      'OrderReturned > Work.do',
+      'request > OrderReturned',
+      'request > OrderReturned',
+    ]);
+    const handlers = application.recorder.spans.filter(({ name }) => name === 'OrderReturned');
+    expect(handlers.map(({ attributes }) => attributes['code.function.name']).sort()).toEqual([
+      'PolishedReturnHandler.handle',
+      'ReturnHandler.handle',
+    ]);
+  });
+
+  it('has a query that a handler returns run in its span, which fails where the query does', async () => {
+    await start();
+    expect(await application.inRequest(() => execute(new DeleteOrders()))).toBe('deleted');
+    expect(application.hops()).toEqual(['- > request', 'DeleteOrders > Work.do', 'request > DeleteOrders']);
+    application.recorder.clear();
+    await expect((async () => await execute(new DeleteOrders(new RangeError('no rows'))))()).rejects.toThrow('no rows');
+    expect(application.recorder.find('DeleteOrders')!.status.message).toBe('no rows');
+  });
+
+  it('executes a command as without tracing that a caller has given a field called constructor', async () => {
+    await start();
+    const body = JSON.parse('{ "id": 7, "constructor": "nobody" }') as object;
+    expect(await execute(Object.assign(new ShipOrder(1), body))).toBe('ship 7');
+    expect(application.hops()).toEqual(['- > ShipOrder', 'ShipOrder > Work.do']);
   });
 
   it('begins a trace with what nobody sends from a span', async () => {

@@ -2,8 +2,10 @@ import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Cron, CronExpression, Interval, ScheduleModule, SchedulerRegistry, Timeout } from '@nestjs/schedule';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import { of } from 'rxjs';
 import { NoSpan, Span, Tracer, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
+import { LazyQuery } from '../lazy-query.js';
 import { TracedContext } from '../traced-context.js';
 
 @Injectable()
@@ -40,12 +42,37 @@ class Jobs {
   @Cron(CronExpression.EVERY_SECOND, { disabled: true }) never() {
     this.work.do();
   }
+
+  @Timeout(5) query() {
+    return new LazyQuery(() => this.work.do());
+  }
+
+  @Timeout(5) badQuery() {
+    return new LazyQuery(() => {
+      throw new RangeError('no rows');
+    });
+  }
+
+  @Timeout(5) stream() {
+    return of('nobody takes it');
+  }
+}
+
+/** Adds its jobs when it is made. */
+@Injectable()
+class Early {
+  constructor(registry: SchedulerRegistry, work: Work) {
+    registry.addInterval(
+      'early',
+      setInterval(() => work.do(), 10),
+    );
+  }
 }
 
 describe('a scheduled job', () => {
   let application: TracedContext;
   beforeAll(async () => {
-    application = await TracedContext.start({ imports: [ScheduleModule.forRoot()], providers: [Work, Jobs] });
+    application = await TracedContext.start({ imports: [ScheduleModule.forRoot()], providers: [Work, Jobs, Early] });
   });
   afterAll(() => application.context.close());
 
@@ -90,6 +117,28 @@ describe('a scheduled job', () => {
       'nestjs.schedule.type': 'timeout',
       'nestjs.schedule.milliseconds': 15,
     });
+  });
+
+  it('that returns a query has it run in its span, which fails where the query does', async () => {
+    const tick = await application.recorder.waitForSpan('Jobs.query');
+    expect(application.recorder.spans.filter(span => application.recorder.parentOf(span) === tick).map(({ name }) => name)).toEqual([
+      'Work.do',
+    ]);
+    expect((await application.recorder.waitForSpan('Jobs.badQuery')).status.message).toBe('no rows');
+  });
+
+  it('that returns a stream, to which nobody subscribes, has its span end with the method', async () => {
+    expect((await application.recorder.waitForSpan('Jobs.stream')).status.code).toBe(SpanStatusCode.UNSET);
+  });
+
+  it('that a provider registers when it is made begins a trace at each tick', async () => {
+    const tick = await application.recorder.waitForSpan('early');
+    expect(tick.attributes).toEqual({
+      'nestjs.schedule.type': 'interval',
+      'nestjs.schedule.name': 'early',
+      'nestjs.schedule.milliseconds': 10,
+    });
+    expect(application.recorder.spans.some(span => application.recorder.parentOf(span) === tick)).toBe(true);
   });
 
   it('that wants no span makes none, and neither does what it calls', async () => {
