@@ -130,11 +130,11 @@ function jobOf(method: Method): ScheduledJob {
   };
 }
 
-/** An expression, or the one date of a job that runs once. */
+/** An expression, or the one date of a job that runs once, which is one of luxon's where the job is made already. */
 function cronOf(cronTime: unknown): string | undefined {
   const source: unknown = isObject(cronTime) ? Reflect.get(cronTime, 'source') : undefined;
-  if (source instanceof Date) return source.toISOString();
-  return textOf(source);
+  const date: unknown = hasMethods(source, 'toJSDate') ? (source as { toJSDate(): unknown }).toJSDate() : source;
+  return date instanceof Date ? date.toISOString() : textOf(date);
 }
 
 function textOf(value: unknown): string | undefined {

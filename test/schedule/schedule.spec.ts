@@ -43,6 +43,14 @@ class Jobs {
     this.work.do();
   }
 
+  isHeld = true;
+  slowRuns = 0;
+  @Cron(CronExpression.EVERY_SECOND, { waitForCompletion: true }) async slow() {
+    this.slowRuns += 1;
+    while (this.isHeld) await new Promise(resolve => setTimeout(resolve, 5));
+    this.work.do();
+  }
+
   @Timeout(5) query() {
     return new LazyQuery(() => this.work.do());
   }
@@ -55,6 +63,14 @@ class Jobs {
 
   @Timeout(5) stream() {
     return of('nobody takes it');
+  }
+}
+
+class Once {
+  private resolve = () => {};
+  readonly ran = new Promise<void>(resolve => (this.resolve = resolve));
+  @Timeout(5) run() {
+    this.resolve();
   }
 }
 
@@ -117,6 +133,42 @@ describe('a scheduled job', () => {
       'nestjs.schedule.type': 'timeout',
       'nestjs.schedule.milliseconds': 15,
     });
+  });
+
+  it('has one span where it is still at work when the next tick comes and is to wait', async () => {
+    const jobs = application.context.get(Jobs);
+    const ticks = () => application.recorder.spans.filter(({ name }) => name === 'Jobs.everySecond').length;
+    await application.recorder.waitForSpans(() => jobs.slowRuns === 1, { timeoutMs: 5000 });
+    const before = ticks();
+    await application.recorder.waitForSpans(() => ticks() >= before + 2, { timeoutMs: 5000 });
+    expect(jobs.slowRuns).toBe(1);
+    expect(application.recorder.find('Jobs.slow')).toBeUndefined();
+    jobs.isHeld = false;
+    const tick = await application.recorder.waitForSpan('Jobs.slow');
+    const inside = application.recorder.spans.filter(span => application.recorder.parentOf(span) === tick);
+    expect(inside.map(({ name }) => name)).toEqual(['Work.do']);
+  });
+
+  it('that runs once, and fails, has the date and the error on its span', async () => {
+    const registry = application.context.get(SchedulerRegistry);
+    const { constructor: Job } = registry.getCronJob('every-second');
+    const date = new Date(Date.now() + 50);
+    const fail = () => {
+      throw new RangeError('not at that date');
+    };
+    const job = Reflect.construct(Job, [date, fail]) as ReturnType<typeof registry.getCronJob>;
+    // It prints errors otherwise.
+    Reflect.set(job, 'errorHandler', () => {});
+    registry.addCronJob('appointment', job);
+    job.start();
+    const tick = await application.recorder.waitForSpan('appointment', { timeoutMs: 5000 });
+    expect(tick.attributes).toEqual({
+      'nestjs.schedule.type': 'cron',
+      'nestjs.schedule.name': 'appointment',
+      'nestjs.schedule.cron': date.toISOString(),
+      'error.type': 'RangeError',
+    });
+    expect(tick.status).toEqual({ code: SpanStatusCode.ERROR, message: 'not at that date' });
   });
 
   it('that returns a query has it run in its span, which fails where the query does', async () => {
@@ -215,5 +267,14 @@ describe('the scheduler', () => {
     expect(recorder.find('Jobs.often')).toBeUndefined();
     await context.close();
     await forerunner.context.close();
+  });
+
+  it('is untouched where tracing is off', async () => {
+    const once = new Once();
+    const providers = [{ provide: Once, useValue: once }];
+    const application = await TracedContext.start({ imports: [ScheduleModule.forRoot()], providers }, { enabled: false });
+    await once.ran;
+    expect(application.recorder.spans).toEqual([]);
+    await application.context.close();
   });
 });
