@@ -62,6 +62,12 @@ describe('a command of nest-commander', () => {
     expect((await run('migrate', 'up')).hops).toEqual(['- > migrate up', 'migrate up > Greeter.do']);
   });
 
+  it('that is reached without a name is called by its class', async () => {
+    const { hops, span } = await run('root');
+    expect(hops).toEqual(['- > WithoutName', 'WithoutName > Greeter.do']);
+    expect(span('WithoutName').attributes).toMatchObject({ 'process.exit.code': 0 });
+  });
+
   it('that wants no span makes none, and neither does what it calls', async () => {
     const { spans, stdout } = await run('hush');
     expect(spans).toEqual([]);

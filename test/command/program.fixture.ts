@@ -1,7 +1,7 @@
 /** A command-line program of nest-commander, and one that is an application context; its first argument says which. */
 import { Inject, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Command, CommandFactory, CommandRunner, SubCommand } from 'nest-commander';
+import { Command, CommandFactory, CommandRunner, RootCommand, SubCommand } from 'nest-commander';
 import { NoSpan, Span, Tracer, TracingModule } from '../../lib/index.js';
 import { LazyQuery } from '../lazy-query.js';
 
@@ -65,12 +65,22 @@ class Hush extends Working {
 })
 class AppModule {}
 
+@RootCommand({ arguments: '[what]' })
+class WithoutName extends Working {
+  async run(args: string[]) {
+    await this.work.do(args);
+  }
+}
+
+@Module({ imports: [TracingModule.forRoot({ serviceName: 'cli', exporter: 'otlp' })], providers: [Greeter, WithoutName] })
+class RootModule {}
+
 if (process.argv[2] === 'context') {
   const application = await NestFactory.createApplicationContext(AppModule, { logger: false });
   await application.get(Tracer).span('import', { root: true }, () => application.get(Greeter).do('import'));
   await application.close();
 } else {
-  await CommandFactory.run(AppModule, {
+  await CommandFactory.run(process.argv[2] === 'root' ? RootModule : AppModule, {
     logger: false,
     serviceErrorHandler: (error: Error) => {
       console.error(error.message);

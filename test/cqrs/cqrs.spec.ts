@@ -19,13 +19,15 @@ import {
   UnhandledExceptionBus,
 } from '@nestjs/cqrs';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
-import { delay, map, type Observable } from 'rxjs';
+import { delay, firstValueFrom, map, type Observable } from 'rxjs';
 import { NoSpan, Span } from '../../lib/index.js';
 import { LazyQuery } from '../lazy-query.js';
 import { TracedContext } from '../traced-context.js';
 
 /** An order that is looked up before it is shipped. */
 const ABROAD = 44;
+/** One that is looked up in vain. */
+const NOWHERE = 404;
 
 class PlaceOrder {
   constructor(readonly id: number) {}
@@ -85,7 +87,7 @@ class ShipOrderHandler implements ICommandHandler<ShipOrder> {
     private readonly queries: QueryBus,
   ) {}
   async execute({ id }: ShipOrder) {
-    if (id === ABROAD) await this.queries.execute(new FindOrder(id));
+    if (id === ABROAD || id === NOWHERE) await this.queries.execute(new FindOrder(id));
     return this.work.do(`ship ${id}`);
   }
 }
@@ -132,7 +134,8 @@ class ScopedCommandHandler implements ICommandHandler<ScopedCommand> {
 @QueryHandler(FindOrder)
 class FindOrderHandler implements IQueryHandler<FindOrder> {
   constructor(private readonly work: Work) {}
-  execute({ id }: FindOrder) {
+  execute({ id }: FindOrder): Promise<string> {
+    if (id === NOWHERE) throw new RangeError('not found');
     return this.work.do(`found ${id}`);
   }
 }
@@ -279,6 +282,28 @@ describe('CQRS', () => {
     expect(unhandled).toEqual([expect.objectContaining({ message: 'not audited' })]);
   });
 
+  it('fails the span of a query whose handler throws, with the error that the caller gets', async () => {
+    await start();
+    await expect(application.context.get(QueryBus).execute(new FindOrder(NOWHERE))).rejects.toThrow('not found');
+    expect(application.recorder.find('FindOrder')!.status).toEqual({ code: SpanStatusCode.ERROR, message: 'not found' });
+  });
+
+  it('fails the span of a command of a saga, and the error goes where it goes without tracing', async () => {
+    await start();
+    const unhandled = firstValueFrom(application.context.get(UnhandledExceptionBus));
+    expect(await application.inRequest(() => execute(new PlaceOrder(NOWHERE)))).toBe('placed 404');
+    const command = await application.recorder.waitForSpan('ShipOrder');
+    expect(command.status).toEqual({ code: SpanStatusCode.ERROR, message: 'not found' });
+    expect(application.recorder.find('PlaceOrder')!.status.code).toBe(SpanStatusCode.UNSET);
+    expect((await unhandled).exception).toMatchObject({ message: 'not found' });
+  });
+
+  it('is untouched where tracing is off', async () => {
+    await start({ enabled: false });
+    expect(await application.inRequest(() => execute(new PlaceOrder(7)))).toBe('placed 7');
+    expect(application.recorder.spans).toEqual([]);
+  });
+
   it('traces handlers that are made for one command or event', async () => {
     await start();
     expect(await application.inRequest(() => execute(new ScopedCommand()))).toBe('true');
@@ -354,11 +379,13 @@ describe('CQRS', () => {
     }
   });
 
-  it('makes no span for a handler that wants none, nor for a command that the options ignore', async () => {
-    await start({ inbound: { ignoreMessages: 'ShipOrder' } });
+  it('makes no span for a handler that wants none, nor for a command or event that the options ignore', async () => {
+    await start({ inbound: { ignoreMessages: ['ShipOrder', 'OrderReturned'] } });
     expect(await application.inRequest(() => execute(new HideOrder()))).toBe('hidden');
     expect(await application.inRequest(() => execute(new ShipOrder(7)))).toBe('ship 7');
-    expect(application.hops()).toEqual(['- > request', '- > request']);
+    application.inRequest(() => application.context.get(EventBus).publish(new OrderReturned()));
+    await application.recorder.waitForSpans(3);
+    expect(application.hops()).toEqual(['- > request', '- > request', '- > request']);
   });
 
   it('does not mix up a thousand commands that are under way', async () => {
