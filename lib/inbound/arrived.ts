@@ -4,6 +4,8 @@ import { isObservable } from 'rxjs';
 import { codeAttributes } from '../conventions/code.js';
 import { markFailure, recordFailure } from '../conventions/failure.js';
 import { followObservable } from '../local/follow-observable.js';
+import { followThenable } from '../local/follow-promise.js';
+import { shapeOf, type Thenable } from '../local/result-shape.js';
 import { NO_SPAN } from '../local/run-in-span.js';
 import { RunningSpan } from '../local/running-span.js';
 import { reportTrouble } from '../local/trouble.js';
@@ -212,8 +214,19 @@ export function follow<T>(result: T, running: ArrivalSpan): T {
   }
   if (isObservable(result)) {
     running.handOver();
-    return followObservable(result as never, () => (running.hasEnded ? undefined : running));
+    const handedOverAt = Date.now();
+    let isTaken = false;
+    // Timers and listeners of events have nobody who would subscribe.
+    setImmediate(() => {
+      if (!isTaken) running.end(handedOverAt);
+    });
+    return followObservable(result as never, () => {
+      isTaken = true;
+      return running.hasEnded ? undefined : running;
+    });
   }
+  // Queries of database libraries, which run when somebody waits for them.
+  if (shapeOf(result) === 'thenable') return followThenable(result as T & Thenable, running, () => undefined);
   running.end();
   return result;
 }
@@ -221,5 +234,7 @@ export function follow<T>(result: T, running: ArrivalSpan): T {
 /** What is not traced is so in all that its handler results in: interceptors run when that is subscribed to. */
 export function keepContext<T>(result: T, ctx: Context): T {
   if (result instanceof Promise) return result.then((value: unknown) => keepContext(value, ctx)) as T;
-  return isObservable(result) ? followObservable(result as never, () => new RunningSpan(NO_SPAN, ctx)) : result;
+  if (isObservable(result)) return followObservable(result as never, () => new RunningSpan(NO_SPAN, ctx));
+  const untraced = new RunningSpan(NO_SPAN, ctx);
+  return shapeOf(result) === 'thenable' ? followThenable(result as T & Thenable, untraced, () => undefined) : result;
 }

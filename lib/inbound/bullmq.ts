@@ -24,7 +24,10 @@ interface Job {
 
 const TRACED = Symbol.for('nestjs-tracing/bullmq-worker');
 
-/** The workers of `@Processor()` classes, from the moment they are made; a class with `@NoSpan()` has its jobs left alone. @internal */
+/**
+ * The workers of `@Processor()` classes, from the moment they are made; a class with `@NoSpan()` has its jobs left alone. All others of the
+ * class that they have in common, of `registerQueue({ processors })` for one, when they are given a job. @internal
+ */
 export function processorsEntrance(arrivals: Arrivals): Entrance {
   return ({ instance: explorer }) => {
     if (!hasMethods(explorer, 'register', 'registerWorkers', 'handleProcessor')) return undefined;
@@ -38,6 +41,17 @@ export function processorsEntrance(arrivals: Arrivals): Entrance {
         };
       }),
     );
+    const workerClass: unknown = Reflect.get(explorer.constructor, '_workerClass');
+    if (typeof workerClass === 'function') {
+      undo.push(
+        replaceMethod(workerClass.prototype as object, 'callProcessJob', call => {
+          return function (...args) {
+            traceWorker(this as Worker, arrivals);
+            return call.apply(this, args);
+          };
+        }),
+      );
+    }
     return undoAll(undo);
   };
 }

@@ -24,24 +24,17 @@ export function commandsEntrance(arrivals: Arrivals, deliver: () => Promise<void
     if (!DECLARED.some(key => Reflect.hasMetadata(key, classRef)) || !hasMethods(instance, 'run', 'setCommand')) return undefined;
     const isUntraced = isNoSpan(classRef, 'run');
     return replaceMethod(instance, 'run', run => {
-      return function (...args) {
-        const result = arrivals.serve(
-          () => describe(instance, classRef),
-          () => noting(run.apply(this, args)),
-          isUntraced,
-        );
-        if (!(result instanceof Promise)) return result;
-        // Whoever waits for it may end the process next.
-        return result.then(
-          async (value: unknown) => {
-            await deliver();
-            return value;
-          },
-          async (thrown: unknown) => {
-            await deliver();
-            throw thrown;
-          },
-        );
+      return async function (...args) {
+        try {
+          return await arrivals.serve(
+            () => describe(instance, classRef),
+            () => noting(() => run.apply(this, args)),
+            isUntraced,
+          );
+        } finally {
+          // Whoever waits for it may end the process next.
+          await deliver();
+        }
       };
     });
   };
@@ -73,11 +66,9 @@ function nameOf(command: object, classRef: Function): string {
   return typeof declared?.name === 'string' && declared.name !== '' ? declared.name : classRef.name;
 }
 
-function noting(result: unknown): unknown {
+async function noting(run: () => unknown): Promise<unknown> {
   const span = trace.getActiveSpan();
-  if (!(result instanceof Promise) || span === undefined) return result;
-  return result.then((value: unknown) => {
-    recordExitCode(span, Number(process.exitCode ?? 0));
-    return value;
-  });
+  const value = await run();
+  if (span !== undefined) recordExitCode(span, Number(process.exitCode ?? 0));
+  return value;
 }

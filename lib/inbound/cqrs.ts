@@ -57,6 +57,8 @@ export function cqrsEventsEntrance(arrivals: Arrivals, origin: 'parent' | 'link'
     // What is made per event is reached by the prototype that it will have.
     return replaceMethod(isStatic ? instance : (classRef.prototype as object), 'handle', handle => {
       return function (...args) {
+        // A class that extends this one has its own span around.
+        if (!isStatic && classOf(this) !== classRef) return handle.apply(this, args);
         return arrivals.serve(
           () => describe('event', classNameOf(args[0]), { handler, origin, within: quiet() }),
           () => handle.apply(this, args),
@@ -123,10 +125,17 @@ function handlerClass(handler: unknown): Function {
 }
 
 function classNameOf(message: unknown): string {
-  return typeof message === 'object' && message !== null ? message.constructor.name : typeof message;
+  return classOf(message)?.name ?? typeof message;
 }
 
 function idOf(message: unknown, key: string): unknown {
-  if (typeof message !== 'object' || message === null) return undefined;
-  return (Reflect.getMetadata(key, message.constructor) as { id?: unknown } | undefined)?.id;
+  const classRef = classOf(message);
+  return classRef && (Reflect.getMetadata(key, classRef) as { id?: unknown } | undefined)?.id;
+}
+
+/** As Nest asks for it: a message may have a field of its own called `constructor`. */
+function classOf(instance: unknown): Function | undefined {
+  if (typeof instance !== 'object' || instance === null) return undefined;
+  const prototype = Object.getPrototypeOf(instance) as { readonly constructor?: unknown } | null;
+  return typeof prototype?.constructor === 'function' ? prototype.constructor : undefined;
 }

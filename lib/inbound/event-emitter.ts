@@ -51,8 +51,8 @@ export function eventEmitterEntrance(arrivals: Arrivals, origin: 'parent' | 'lin
 
 function noting(pattern: unknown, listener: Method): Method {
   return function (...args) {
-    const event: unknown = typeof this === 'object' && this !== null ? Reflect.get(this, 'event') : undefined;
-    const emitted: Emitted = { pattern: nameOf(pattern), event: event === undefined ? undefined : nameOf(event) };
+    const { event, delimiter } = (this ?? {}) as { readonly event?: unknown; readonly delimiter?: unknown };
+    const emitted: Emitted = { pattern: nameOf(pattern, delimiter), event: event === undefined ? undefined : nameOf(event, delimiter) };
     return context.with(context.active().setValue(EMITTED, emitted), () => listener.apply(this, args));
   };
 }
@@ -73,6 +73,6 @@ function describe(handler: { className: string; method: string }, origin: 'paren
 }
 
 /** With `wildcard: true` names may be lists of their parts. */
-function nameOf(event: unknown): string {
-  return Array.isArray(event) ? event.map(String).join('.') : String(event);
+function nameOf(event: unknown, delimiter: unknown): string {
+  return Array.isArray(event) ? event.map(String).join(typeof delimiter === 'string' ? delimiter : '.') : String(event);
 }

@@ -39,19 +39,26 @@ export function scheduleEntrance(arrivals: Arrivals): Entrance {
 export function dynamicJobsEntrance(arrivals: Arrivals): Entrance {
   return ({ instance: registry }) => {
     if (!hasMethods(registry, 'addCronJob', 'addInterval', 'addTimeout', 'getCronJobs')) return undefined;
-    const wrap = (method: string, trace: (name: string, added: object) => void) =>
-      replaceMethod(registry, method, add => {
+    const wrap = (kind: 'cronJobs' | 'intervals' | 'timeouts', method: string, trace: (name: string, added: object) => void) => {
+      // Numbers are what fake timers, and browsers, have.
+      const found = (name: unknown, added: unknown): void => {
+        if (isObject(added)) trace(String(name), added);
+      };
+      // Providers may add jobs when they are made.
+      const existing = memberOf(registry, kind);
+      if (existing instanceof Map) for (const [name, added] of existing) found(name, added);
+      return replaceMethod(registry, method, add => {
         return function (name, added, ...rest) {
           const result = add.call(this, name, added, ...rest);
-          // Numbers are what fake timers, and browsers, have.
-          if (isObject(added)) trace(String(name), added);
+          found(name, added);
           return result;
         };
       });
+    };
     return undoAll([
-      wrap('addCronJob', (name, job) => traceCronJob(name, job, arrivals)),
-      wrap('addInterval', (name, timer) => traceTimer('interval', name, timer, arrivals)),
-      wrap('addTimeout', (name, timer) => traceTimer('timeout', name, timer, arrivals)),
+      wrap('cronJobs', 'addCronJob', (name, job) => traceCronJob(name, job, arrivals)),
+      wrap('intervals', 'addInterval', (name, timer) => traceTimer('interval', name, timer, arrivals)),
+      wrap('timeouts', 'addTimeout', (name, timer) => traceTimer('timeout', name, timer, arrivals)),
     ]);
   };
 }
@@ -123,11 +130,11 @@ function jobOf(method: Method): ScheduledJob {
   };
 }
 
-/** An expression, or the one date of a job that runs once. */
+/** An expression, or the one date of a job that runs once, which is one of luxon's where the job is made already. */
 function cronOf(cronTime: unknown): string | undefined {
   const source: unknown = isObject(cronTime) ? Reflect.get(cronTime, 'source') : undefined;
-  if (source instanceof Date) return source.toISOString();
-  return textOf(source);
+  const date: unknown = hasMethods(source, 'toJSDate') ? (source as { toJSDate(): unknown }).toJSDate() : source;
+  return date instanceof Date ? date.toISOString() : textOf(date);
 }
 
 function textOf(value: unknown): string | undefined {

@@ -1,4 +1,5 @@
 /** The start of an application as one trace: making its providers, the hooks of its modules and providers, listening. */
+import { errorMonitor } from 'node:events';
 import { type Context, ROOT_CONTEXT, type Span, SpanKind, trace } from '@opentelemetry/api';
 import type { ModulesContainer } from '@nestjs/core';
 import { codeName } from '../conventions/code.js';
@@ -14,8 +15,8 @@ type Hook = 'onModuleInit' | 'onApplicationBootstrap';
 
 /** What can be listened with: an HTTP server, a server of a microservice. */
 interface Listening {
-  once(event: 'listening', listener: () => void): unknown;
-  off(event: 'listening', listener: () => void): unknown;
+  once(event: 'listening' | typeof errorMonitor, listener: (thrown: unknown) => void): unknown;
+  off(event: 'listening' | typeof errorMonitor, listener: (thrown: unknown) => void): Listening;
 }
 
 /** Span by span, as Nest goes from phase to phase. @internal */
@@ -52,8 +53,11 @@ export class StartUp {
     if (server === undefined) return;
     this.waitsForListening = true;
     const listening = (): void => this.listening();
+    const refused = (thrown: unknown): void => this.refused(thrown);
     server.once('listening', listening);
-    this.undo.push(() => server.off('listening', listening));
+    // Who listens to the event itself would keep an error that nobody handles from ending the process.
+    server.once(errorMonitor, refused);
+    this.undo.push(() => server.off('listening', listening).off(errorMonitor, refused));
   }
 
   /** The first of the hooks that end a start. */
@@ -110,6 +114,19 @@ export class StartUp {
     const now = Date.now();
     if (this.bootstrappedAt !== undefined && !this.lease.isOver) this.phase(START_UP.listen, this.bootstrappedAt, now);
     this.end(now);
+  }
+
+  /** The port is taken, for one. The application hears of it at once: what is delivered until it ends the process cannot be waited for. */
+  private refused(thrown: unknown): void {
+    const now = Date.now();
+    if (this.bootstrappedAt !== undefined && this.root.isRecording()) {
+      const span = this.application.tracer.startSpan(START_UP.listen, { startTime: this.bootstrappedAt }, this.context);
+      recordFailure(span, thrown);
+      span.end(now);
+    }
+    recordFailure(this.root, thrown);
+    this.end(now);
+    void this.deliver();
   }
 
   private phase(name: string, startTime: number, endTime: number): void {

@@ -16,6 +16,7 @@ import { type Method, replaceMethod, undoAll } from '../local/replace-method.js'
 import type { RunningSpan } from '../local/running-span.js';
 import { messages } from '../tracing.messages.js';
 import { openDeparture, outgoingHeaders } from './departure.js';
+import { withoutOtherSpans } from './other-spans.js';
 import { type ClientKind, traceProvidedClients } from './provided-clients.js';
 import { holdInstallation, installForGood } from './shared-installation.js';
 
@@ -68,8 +69,9 @@ const jobProducers: ClientKind<Producer> = {
   install: installOnProducer,
 };
 
+/** The older package bull has queues with the same methods, which take jobs as well. */
 function isQueue(value: object): boolean {
-  return hasMethods(value, 'add', 'addBulk', 'getJobCounts', 'obliterate');
+  return hasMethods(value, 'add', 'addBulk', 'getJobCounts', 'obliterate') && !hasMethods(value, 'process');
 }
 
 function isProducer(value: object): value is Producer {
@@ -158,7 +160,8 @@ function addInSpan(producer: Producer, describe: () => Addition, add: Method, gi
   }
   let added: unknown;
   try {
-    added = running.run(() => add(...args));
+    // The commands to Redis are part of the sending.
+    added = running.run(() => withoutOtherSpans(() => add(...args)));
   } catch (thrown) {
     running.fail(thrown);
     throw thrown;

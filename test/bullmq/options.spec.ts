@@ -1,4 +1,7 @@
-import { Processor, WorkerHost } from '@nestjs/bullmq';
+import { rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BullModule, Processor, WorkerHost } from '@nestjs/bullmq';
 import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { context, propagation, ROOT_CONTEXT, trace, type Tracer as ApiTracer } from '@opentelemetry/api';
 import { type Job, Queue, type Telemetry, Worker } from 'bullmq';
@@ -144,6 +147,52 @@ describeWithRedis('the tracing of BullMQ', () => {
     const back = await recorder.waitForSpan('process mail');
     expect(recorder.parentOf(back)?.name).toBe('theirs add mail.back');
     await Promise.all([worker.close(), queue.close()]);
+  });
+
+  it('traces workers that no provider keeps: of a queue with processors, also in a file, and those that are made later', async () => {
+    const file = join(tmpdir(), `processor-${process.pid}.cjs`);
+    writeFileSync(file, 'module.exports = job => Promise.resolve(job.name);');
+    const here = (job: Job) => application!.context.get(Work).do(job);
+    const { recorder } = await start({
+      queues: ['mail', 'later'],
+      imports: [
+        BullModule.registerQueueAsync({ name: 'here', useFactory: () => ({ processors: [here] }) }),
+        BullModule.registerQueue({ name: 'file', processors: [file] }),
+      ],
+    });
+    const later = new Worker('later', here, { connection: { host: '127.0.0.1', port } });
+    for (const name of ['here', 'file', 'later']) {
+      await application!.inRequest(() => application!.queue(name).add('welcome', {}));
+      const processing = await recorder.waitForSpan(`process ${name}`, { timeoutMs: 10_000 });
+      expect(recorder.parentOf(processing)?.name).toBe(`send ${name}`);
+    }
+    await later.close();
+    rmSync(file);
+    expect(recorder.spans.filter(({ name }) => name === 'Work.do').map(span => recorder.parentOf(span)?.name)).toEqual([
+      'process here',
+      'process later',
+    ]);
+    expect(recorder.spans.filter(({ name }) => name.startsWith('process '))).toHaveLength(3);
+  });
+
+  it('leaves queues of the older bull alone, whose members are the same and whose processors are not', async () => {
+    const older = { process() {}, add: (...given: unknown[]) => given, addBulk() {}, getJobCounts() {}, obliterate() {} };
+    const { recorder } = await start({ providers: [{ provide: 'older', useValue: older }] });
+    expect(application!.context.get<typeof older>('older').add({ to: 'ada' })).toEqual([{ to: 'ada' }]);
+    expect(recorder.spans).toEqual([]);
+  });
+
+  it('processes a job whose headers make no sense, and begins a trace with it', async () => {
+    const { recorder } = await start({});
+    // Not a provider's, and not shown to anybody: what it writes is as odd as it is told.
+    const queue = new Queue('mail', { connection: { host: '127.0.0.1', port } });
+    for (const headers of ['null', '"text"', '[1]', '{"traceparent":{"a":1}}', '{"traceparent":["00-zz"]}', '{', 'x'.repeat(100_000)]) {
+      await queue.add('odd', {}, { telemetry: { metadata: headers } });
+      const processing = await recorder.waitForSpan('process mail');
+      expect(processing.parentSpanContext).toBeUndefined();
+      recorder.clear();
+    }
+    await queue.close();
   });
 
   it('makes no span where tracing is off, and hands on what came in', async () => {

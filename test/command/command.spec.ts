@@ -43,6 +43,14 @@ describe('a command of nest-commander', () => {
     expect(code).toBe(1);
   });
 
+  it('that returns a query has it run in its span, which fails where the query does', async () => {
+    const { hops, span, code } = await run('query');
+    expect(hops).toEqual(['- > query', 'query > Greeter.do']);
+    expect(span('query')).toMatchObject({ status: ERROR });
+    expect(span('query').attributes['error.type']).toBe('RangeError');
+    expect(code).toBe(1);
+  });
+
   it('that wants the process to end with a code has failed', async () => {
     const { span, code } = await run('greet', 'code');
     expect(span('greet')).toMatchObject({ status: ERROR });
@@ -52,6 +60,12 @@ describe('a command of nest-commander', () => {
 
   it('below another is called by what is typed to reach it', async () => {
     expect((await run('migrate', 'up')).hops).toEqual(['- > migrate up', 'migrate up > Greeter.do']);
+  });
+
+  it('that is reached without a name is called by its class', async () => {
+    const { hops, span } = await run('root');
+    expect(hops).toEqual(['- > WithoutName', 'WithoutName > Greeter.do']);
+    expect(span('WithoutName').attributes).toMatchObject({ 'process.exit.code': 0 });
   });
 
   it('that wants no span makes none, and neither does what it calls', async () => {

@@ -1,8 +1,9 @@
 /** A command-line program of nest-commander, and one that is an application context; its first argument says which. */
 import { Inject, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Command, CommandFactory, CommandRunner, SubCommand } from 'nest-commander';
+import { Command, CommandFactory, CommandRunner, RootCommand, SubCommand } from 'nest-commander';
 import { NoSpan, Span, Tracer, TracingModule } from '../../lib/index.js';
+import { LazyQuery } from '../lazy-query.js';
 
 @Injectable()
 class Greeter {
@@ -39,6 +40,17 @@ class Migrate extends CommandRunner {
   }
 }
 
+@Command({ name: 'query' })
+class Query extends Working {
+  run() {
+    const query = new LazyQuery(async () => {
+      await this.work.do('query');
+      throw new RangeError('no rows');
+    });
+    return query as PromiseLike<unknown> as Promise<void>;
+  }
+}
+
 @NoSpan()
 @Command({ name: 'hush' })
 class Hush extends Working {
@@ -49,16 +61,26 @@ class Hush extends Working {
 
 @Module({
   imports: [TracingModule.forRoot({ serviceName: 'cli', exporter: 'otlp' })],
-  providers: [Greeter, Greet, Migrate, MigrateUp, Hush],
+  providers: [Greeter, Greet, Migrate, MigrateUp, Query, Hush],
 })
 class AppModule {}
+
+@RootCommand({ arguments: '[what]' })
+class WithoutName extends Working {
+  async run(args: string[]) {
+    await this.work.do(args);
+  }
+}
+
+@Module({ imports: [TracingModule.forRoot({ serviceName: 'cli', exporter: 'otlp' })], providers: [Greeter, WithoutName] })
+class RootModule {}
 
 if (process.argv[2] === 'context') {
   const application = await NestFactory.createApplicationContext(AppModule, { logger: false });
   await application.get(Tracer).span('import', { root: true }, () => application.get(Greeter).do('import'));
   await application.close();
 } else {
-  await CommandFactory.run(AppModule, {
+  await CommandFactory.run(process.argv[2] === 'root' ? RootModule : AppModule, {
     logger: false,
     serviceErrorHandler: (error: Error) => {
       console.error(error.message);

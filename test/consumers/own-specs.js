@@ -90,7 +90,7 @@ async function runSpecs(label, folder, node) {
     `--outputFile=${report}`,
     '--testPathIgnorePatterns=/test/(contract|consumers|foreign|backends|viewer/page)/',
   ];
-  // Paths go first: the last flag would take them for patterns of its own.
+  // Behind the flags, paths would be further patterns to ignore.
   const failed = await run(node, ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', ...paths, ...flags], {
     cwd: folder,
     timeoutMs: 900_000,

@@ -19,12 +19,15 @@ import {
   UnhandledExceptionBus,
 } from '@nestjs/cqrs';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
-import { delay, map, type Observable } from 'rxjs';
+import { delay, firstValueFrom, map, type Observable } from 'rxjs';
 import { NoSpan, Span } from '../../lib/index.js';
+import { LazyQuery } from '../lazy-query.js';
 import { TracedContext } from '../traced-context.js';
 
 /** An order that is looked up before it is shipped. */
 const ABROAD = 44;
+/** One that is looked up in vain. */
+const NOWHERE = 404;
 
 class PlaceOrder {
   constructor(readonly id: number) {}
@@ -35,6 +38,9 @@ class ShipOrder {
 class RefuseOrder {}
 class HideOrder {}
 class ScopedCommand {}
+class DeleteOrders {
+  constructor(readonly failure?: Error) {}
+}
 class FindOrder {
   constructor(readonly id: number) {}
 }
@@ -42,6 +48,7 @@ class OrderPlaced {
   constructor(readonly id: number) {}
 }
 class OrderRefused {}
+class OrderReturned {}
 class UnknownCommand {}
 
 @Injectable()
@@ -80,7 +87,7 @@ class ShipOrderHandler implements ICommandHandler<ShipOrder> {
     private readonly queries: QueryBus,
   ) {}
   async execute({ id }: ShipOrder) {
-    if (id === ABROAD) await this.queries.execute(new FindOrder(id));
+    if (id === ABROAD || id === NOWHERE) await this.queries.execute(new FindOrder(id));
     return this.work.do(`ship ${id}`);
   }
 }
@@ -101,6 +108,18 @@ class HideOrderHandler implements ICommandHandler<HideOrder> {
   }
 }
 
+@CommandHandler(DeleteOrders)
+class DeleteOrdersHandler implements ICommandHandler<DeleteOrders> {
+  constructor(private readonly work: Work) {}
+  execute({ failure }: DeleteOrders): Promise<string> {
+    const query = new LazyQuery(() => {
+      if (failure !== undefined) throw failure;
+      return this.work.do('deleted');
+    });
+    return query as PromiseLike<unknown> as Promise<string>;
+  }
+}
+
 @CommandHandler(ScopedCommand, { scope: Scope.REQUEST })
 class ScopedCommandHandler implements ICommandHandler<ScopedCommand> {
   constructor(
@@ -115,7 +134,8 @@ class ScopedCommandHandler implements ICommandHandler<ScopedCommand> {
 @QueryHandler(FindOrder)
 class FindOrderHandler implements IQueryHandler<FindOrder> {
   constructor(private readonly work: Work) {}
-  execute({ id }: FindOrder) {
+  execute({ id }: FindOrder): Promise<string> {
+    if (id === NOWHERE) throw new RangeError('not found');
     return this.work.do(`found ${id}`);
   }
 }
@@ -146,6 +166,23 @@ class ScopedEventHandler implements IEventHandler<OrderRefused> {
   }
 }
 
+@Injectable({ scope: Scope.REQUEST })
+@EventsHandler(OrderReturned)
+class ReturnHandler implements IEventHandler<OrderReturned> {
+  constructor(protected readonly work: Work) {}
+  async handle(_event: OrderReturned) {
+    await this.work.do('returned');
+  }
+}
+
+@Injectable({ scope: Scope.REQUEST })
+@EventsHandler(OrderReturned)
+class PolishedReturnHandler extends ReturnHandler {
+  override async handle(event: OrderReturned) {
+    await super.handle(event);
+  }
+}
+
 @Injectable()
 class OrderSagas {
   @Saga() shipping = (events: Observable<object>): Observable<ShipOrder> =>
@@ -165,6 +202,9 @@ describe('CQRS', () => {
       ShipOrderHandler,
       RefuseOrderHandler,
       HideOrderHandler,
+      DeleteOrdersHandler,
+      ReturnHandler,
+      PolishedReturnHandler,
       ScopedCommandHandler,
       FindOrderHandler,
       MailHandler,
@@ -242,6 +282,28 @@ describe('CQRS', () => {
     expect(unhandled).toEqual([expect.objectContaining({ message: 'not audited' })]);
   });
 
+  it('fails the span of a query whose handler throws, with the error that the caller gets', async () => {
+    await start();
+    await expect(application.context.get(QueryBus).execute(new FindOrder(NOWHERE))).rejects.toThrow('not found');
+    expect(application.recorder.find('FindOrder')!.status).toEqual({ code: SpanStatusCode.ERROR, message: 'not found' });
+  });
+
+  it('fails the span of a command of a saga, and the error goes where it goes without tracing', async () => {
+    await start();
+    const unhandled = firstValueFrom(application.context.get(UnhandledExceptionBus));
+    expect(await application.inRequest(() => execute(new PlaceOrder(NOWHERE)))).toBe('placed 404');
+    const command = await application.recorder.waitForSpan('ShipOrder');
+    expect(command.status).toEqual({ code: SpanStatusCode.ERROR, message: 'not found' });
+    expect(application.recorder.find('PlaceOrder')!.status.code).toBe(SpanStatusCode.UNSET);
+    expect((await unhandled).exception).toMatchObject({ message: 'not found' });
+  });
+
+  it('is untouched where tracing is off', async () => {
+    await start({ enabled: false });
+    expect(await application.inRequest(() => execute(new PlaceOrder(7)))).toBe('placed 7');
+    expect(application.recorder.spans).toEqual([]);
+  });
+
   it('traces handlers that are made for one command or event', async () => {
     await start();
     expect(await application.inRequest(() => execute(new ScopedCommand()))).toBe('true');
@@ -256,6 +318,40 @@ describe('CQRS', () => {
       'request > OrderRefused',
       'request > ScopedCommand',
     ]);
+  });
+
+  it('has one span for a handler that is made for one event and extends another one', async () => {
+    await start();
+    application.inRequest(() => application.context.get(EventBus).publish(new OrderReturned()));
+    await application.recorder.waitForSpans(5);
+    expect(application.hops()).toEqual([
+      '- > request',
+      'OrderReturned > Work.do',
+      'OrderReturned > Work.do',
+      'request > OrderReturned',
+      'request > OrderReturned',
+    ]);
+    const handlers = application.recorder.spans.filter(({ name }) => name === 'OrderReturned');
+    expect(handlers.map(({ attributes }) => attributes['code.function.name']).sort()).toEqual([
+      'PolishedReturnHandler.handle',
+      'ReturnHandler.handle',
+    ]);
+  });
+
+  it('has a query that a handler returns run in its span, which fails where the query does', async () => {
+    await start();
+    expect(await application.inRequest(() => execute(new DeleteOrders()))).toBe('deleted');
+    expect(application.hops()).toEqual(['- > request', 'DeleteOrders > Work.do', 'request > DeleteOrders']);
+    application.recorder.clear();
+    await expect((async () => await execute(new DeleteOrders(new RangeError('no rows'))))()).rejects.toThrow('no rows');
+    expect(application.recorder.find('DeleteOrders')!.status.message).toBe('no rows');
+  });
+
+  it('executes a command as without tracing that a caller has given a field called constructor', async () => {
+    await start();
+    const body = JSON.parse('{ "id": 7, "constructor": "nobody" }') as object;
+    expect(await execute(Object.assign(new ShipOrder(1), body))).toBe('ship 7');
+    expect(application.hops()).toEqual(['- > ShipOrder', 'ShipOrder > Work.do']);
   });
 
   it('begins a trace with what nobody sends from a span', async () => {
@@ -283,11 +379,13 @@ describe('CQRS', () => {
     }
   });
 
-  it('makes no span for a handler that wants none, nor for a command that the options ignore', async () => {
-    await start({ inbound: { ignoreMessages: 'ShipOrder' } });
+  it('makes no span for a handler that wants none, nor for a command or event that the options ignore', async () => {
+    await start({ inbound: { ignoreMessages: ['ShipOrder', 'OrderReturned'] } });
     expect(await application.inRequest(() => execute(new HideOrder()))).toBe('hidden');
     expect(await application.inRequest(() => execute(new ShipOrder(7)))).toBe('ship 7');
-    expect(application.hops()).toEqual(['- > request', '- > request']);
+    application.inRequest(() => application.context.get(EventBus).publish(new OrderReturned()));
+    await application.recorder.waitForSpans(3);
+    expect(application.hops()).toEqual(['- > request', '- > request', '- > request']);
   });
 
   it('does not mix up a thousand commands that are under way', async () => {

@@ -2,7 +2,9 @@ import { Inject, Injectable, Scope } from '@nestjs/common';
 import { REQUEST } from '@nestjs/core';
 import { EventEmitter2, EventEmitterModule, OnEvent } from '@nestjs/event-emitter';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import { of } from 'rxjs';
 import { NoSpan, Span, Tracer } from '../../lib/index.js';
+import { LazyQuery } from '../lazy-query.js';
 import { TracedContext } from '../traced-context.js';
 
 @Injectable()
@@ -54,6 +56,30 @@ class Listeners {
     this.emitter.emit('inside', data);
   }
 
+  @OnEvent('first') first(seen: string[]) {
+    seen.push('first');
+  }
+
+  @OnEvent('first', { prependListener: true }) beforeFirst(seen: string[]) {
+    seen.push('before');
+  }
+
+  @OnEvent(['part', 'of']) parts(data: unknown) {
+    this.work.do(data);
+  }
+
+  @OnEvent('query') query(failure?: Error) {
+    return new LazyQuery(() => {
+      this.work.do('query');
+      if (failure !== undefined) throw failure;
+      return 'rows';
+    });
+  }
+
+  @OnEvent('stream') stream() {
+    return of('nobody takes it');
+  }
+
   @OnEvent('inside') inside() {
     this.work.headers.push(this.work.tracer.inject({}));
   }
@@ -74,9 +100,9 @@ describe('an event of the event emitter', () => {
   let application: TracedContext;
   let emitter: EventEmitter2;
   let work: Work;
-  const start = async (options: Parameters<typeof TracedContext.start>[1] = {}) => {
+  const start = async (options: Parameters<typeof TracedContext.start>[1] = {}, delimiter = '.') => {
     application = await TracedContext.start(
-      { imports: [EventEmitterModule.forRoot({ wildcard: true })], providers: [Work, Listeners, ScopedListener] },
+      { imports: [EventEmitterModule.forRoot({ wildcard: true, delimiter })], providers: [Work, Listeners, ScopedListener] },
       options,
     );
     emitter = application.context.get(EventEmitter2);
@@ -126,6 +152,41 @@ describe('an event of the event emitter', () => {
     const names = application.recorder.spans.filter(({ attributes }) => 'nestjs.event.pattern' in attributes);
     expect(names.map(({ name }) => name)).toEqual(['user.*', 'account.**']);
     expect(names.map(({ attributes }) => attributes['nestjs.event.name'])).toEqual(['user.removed', 'account.7.closed']);
+  });
+
+  it('whose name is a list of parts is called as the emitter writes it', async () => {
+    await start({}, '::');
+    await application.inRequest(() => emitter.emitAsync('part::of', 1));
+    expect(application.recorder.find('part::of')!.attributes).toMatchObject({
+      'nestjs.event.pattern': 'part::of',
+      'nestjs.event.name': 'part::of',
+    });
+    expect(application.hops()).toEqual(['- > request', 'part::of > Work.do', 'request > part::of']);
+  });
+
+  it('reaches its listeners in the order that they ask for, each in its span', async () => {
+    await start();
+    const seen: string[] = [];
+    application.inRequest(() => emitter.emit('first', seen));
+    expect(seen).toEqual(['before', 'first']);
+    await application.recorder.waitForSpans(3);
+    const listeners = application.recorder.spans.filter(({ name }) => name === 'first');
+    expect(listeners.map(({ attributes }) => attributes['code.function.name'])).toEqual(['Listeners.beforeFirst', 'Listeners.first']);
+  });
+
+  it('whose listener returns a query has it run in its span, which fails where the query does', async () => {
+    await start();
+    expect(await application.inRequest(() => emitter.emitAsync('query'))).toEqual(['rows']);
+    await application.inRequest(() => emitter.emitAsync('query', new RangeError('no rows')));
+    expect(application.hops().filter(hop => hop.endsWith('Work.do'))).toEqual(['query > Work.do', 'query > Work.do']);
+    const queries = application.recorder.spans.filter(({ name }) => name === 'query');
+    expect(queries.map(({ status }) => status.message)).toEqual([undefined, 'no rows']);
+  });
+
+  it('whose listener returns a stream that nobody takes has its span end with the listener', async () => {
+    await start();
+    application.inRequest(() => emitter.emit('stream'));
+    expect((await application.recorder.waitForSpan('stream')).status.code).toBe(SpanStatusCode.UNSET);
   });
 
   it('whose listener fails fails its span, and nothing else where Nest keeps the error to itself', async () => {

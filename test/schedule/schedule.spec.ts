@@ -2,8 +2,10 @@ import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Cron, CronExpression, Interval, ScheduleModule, SchedulerRegistry, Timeout } from '@nestjs/schedule';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import { of } from 'rxjs';
 import { NoSpan, Span, Tracer, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
+import { LazyQuery } from '../lazy-query.js';
 import { TracedContext } from '../traced-context.js';
 
 @Injectable()
@@ -40,12 +42,53 @@ class Jobs {
   @Cron(CronExpression.EVERY_SECOND, { disabled: true }) never() {
     this.work.do();
   }
+
+  isHeld = true;
+  slowRuns = 0;
+  @Cron(CronExpression.EVERY_SECOND, { waitForCompletion: true }) async slow() {
+    this.slowRuns += 1;
+    while (this.isHeld) await new Promise(resolve => setTimeout(resolve, 5));
+    this.work.do();
+  }
+
+  @Timeout(5) query() {
+    return new LazyQuery(() => this.work.do());
+  }
+
+  @Timeout(5) badQuery() {
+    return new LazyQuery(() => {
+      throw new RangeError('no rows');
+    });
+  }
+
+  @Timeout(5) stream() {
+    return of('nobody takes it');
+  }
+}
+
+class Once {
+  private resolve = () => {};
+  readonly ran = new Promise<void>(resolve => (this.resolve = resolve));
+  @Timeout(5) run() {
+    this.resolve();
+  }
+}
+
+/** Adds its jobs when it is made. */
+@Injectable()
+class Early {
+  constructor(registry: SchedulerRegistry, work: Work) {
+    registry.addInterval(
+      'early',
+      setInterval(() => work.do(), 10),
+    );
+  }
 }
 
 describe('a scheduled job', () => {
   let application: TracedContext;
   beforeAll(async () => {
-    application = await TracedContext.start({ imports: [ScheduleModule.forRoot()], providers: [Work, Jobs] });
+    application = await TracedContext.start({ imports: [ScheduleModule.forRoot()], providers: [Work, Jobs, Early] });
   });
   afterAll(() => application.context.close());
 
@@ -90,6 +133,64 @@ describe('a scheduled job', () => {
       'nestjs.schedule.type': 'timeout',
       'nestjs.schedule.milliseconds': 15,
     });
+  });
+
+  it('has one span where it is still at work when the next tick comes and is to wait', async () => {
+    const jobs = application.context.get(Jobs);
+    const ticks = () => application.recorder.spans.filter(({ name }) => name === 'Jobs.everySecond').length;
+    await application.recorder.waitForSpans(() => jobs.slowRuns === 1, { timeoutMs: 5000 });
+    const before = ticks();
+    await application.recorder.waitForSpans(() => ticks() >= before + 2, { timeoutMs: 5000 });
+    expect(jobs.slowRuns).toBe(1);
+    expect(application.recorder.find('Jobs.slow')).toBeUndefined();
+    jobs.isHeld = false;
+    const tick = await application.recorder.waitForSpan('Jobs.slow');
+    const inside = application.recorder.spans.filter(span => application.recorder.parentOf(span) === tick);
+    expect(inside.map(({ name }) => name)).toEqual(['Work.do']);
+  });
+
+  it('that runs once, and fails, has the date and the error on its span', async () => {
+    const registry = application.context.get(SchedulerRegistry);
+    const { constructor: Job } = registry.getCronJob('every-second');
+    const date = new Date(Date.now() + 50);
+    const fail = () => {
+      throw new RangeError('not at that date');
+    };
+    const job = Reflect.construct(Job, [date, fail]) as ReturnType<typeof registry.getCronJob>;
+    // It prints errors otherwise.
+    Reflect.set(job, 'errorHandler', () => {});
+    registry.addCronJob('appointment', job);
+    job.start();
+    const tick = await application.recorder.waitForSpan('appointment', { timeoutMs: 5000 });
+    expect(tick.attributes).toEqual({
+      'nestjs.schedule.type': 'cron',
+      'nestjs.schedule.name': 'appointment',
+      'nestjs.schedule.cron': date.toISOString(),
+      'error.type': 'RangeError',
+    });
+    expect(tick.status).toEqual({ code: SpanStatusCode.ERROR, message: 'not at that date' });
+  });
+
+  it('that returns a query has it run in its span, which fails where the query does', async () => {
+    const tick = await application.recorder.waitForSpan('Jobs.query');
+    expect(application.recorder.spans.filter(span => application.recorder.parentOf(span) === tick).map(({ name }) => name)).toEqual([
+      'Work.do',
+    ]);
+    expect((await application.recorder.waitForSpan('Jobs.badQuery')).status.message).toBe('no rows');
+  });
+
+  it('that returns a stream, to which nobody subscribes, has its span end with the method', async () => {
+    expect((await application.recorder.waitForSpan('Jobs.stream')).status.code).toBe(SpanStatusCode.UNSET);
+  });
+
+  it('that a provider registers when it is made begins a trace at each tick', async () => {
+    const tick = await application.recorder.waitForSpan('early');
+    expect(tick.attributes).toEqual({
+      'nestjs.schedule.type': 'interval',
+      'nestjs.schedule.name': 'early',
+      'nestjs.schedule.milliseconds': 10,
+    });
+    expect(application.recorder.spans.some(span => application.recorder.parentOf(span) === tick)).toBe(true);
   });
 
   it('that wants no span makes none, and neither does what it calls', async () => {
@@ -166,5 +267,14 @@ describe('the scheduler', () => {
     expect(recorder.find('Jobs.often')).toBeUndefined();
     await context.close();
     await forerunner.context.close();
+  });
+
+  it('is untouched where tracing is off', async () => {
+    const once = new Once();
+    const providers = [{ provide: Once, useValue: once }];
+    const application = await TracedContext.start({ imports: [ScheduleModule.forRoot()], providers }, { enabled: false });
+    await once.ran;
+    expect(application.recorder.spans).toEqual([]);
+    await application.context.close();
   });
 });

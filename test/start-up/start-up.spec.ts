@@ -1,5 +1,10 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Injectable, Module, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { type AbstractHttpAdapter, NestFactory } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { Span, Tracer, TracingModule } from '../../lib/index.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
@@ -118,6 +123,26 @@ describe('the start of an application', () => {
     await collector.stop();
     expect(recorder.find('application start')!.status).toEqual({ code: SpanStatusCode.ERROR, message: 'no database' });
     expect(recorder.find('Database.onModuleInit')!.status.code).toBe(SpanStatusCode.ERROR);
+  });
+
+  it.each([
+    ['express', () => new ExpressAdapter()],
+    ['fastify', () => new FastifyAdapter()],
+  ])('that cannot listen (%s) fails with the error that the application gets', async (_name, adapterOf) => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const recorder = new TraceRecorder();
+    const adapter: AbstractHttpAdapter = adapterOf();
+    const app = await NestFactory.create(applicationWith(recorder, true), adapter, { logger: false });
+    await expect(app.listen((other.address() as AddressInfo).port, '127.0.0.1')).rejects.toThrow('EADDRINUSE');
+    for (const name of ['application start', 'listen']) {
+      expect(recorder.find(name)!.status.code).toBe(SpanStatusCode.ERROR);
+      expect(recorder.find(name)!.attributes['error.type']).toBe('EADDRINUSE');
+    }
+    expect(recorder.parentOf(recorder.find('listen')!)).toBe(recorder.find('application start'));
+    await app.close();
+    other.close();
+    expect(recorder.spans.filter(({ name }) => name === 'application start')).toHaveLength(1);
   });
 
   it('is not traced unless the options say so', async () => {
