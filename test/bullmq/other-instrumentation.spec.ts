@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { Broker } from '../brokers/broker.js';
-import { redis } from '../brokers/redis.js';
+import { Broker } from '../../sample/brokers/broker.js';
+import { redis } from '../../sample/brokers/redis.js';
 import { describeWithRedis } from './jobs.js';
 
 const run = promisify(execFile);
