@@ -78,6 +78,7 @@ class ColdClient extends ClientProxy {
   override emit<Result>(pattern: unknown, data: unknown): Observable<Result> {
     return defer(() => {
       if (pattern === 'lost') return throwError(() => new RangeError('no place'));
+      if (pattern === 'refused') return throwError(() => ({ code: 5, details: 'not found' }));
       this.sent.push(data);
       return of(data as Result);
     });
@@ -102,6 +103,13 @@ describe("a client of the user's own", () => {
     await traced.recorder.waitForSpans(4);
     expect(traced.hops()).toEqual(['- > request', '- > request', 'request > lost', 'request > told']);
     expect(traced.recorder.find('lost')!.attributes['error.type']).toBe('RangeError');
+  });
+
+  it('that fails with an object says on its span what is in it', async () => {
+    const client = await start(new ColdClient());
+    await expect(lastValueFrom(client.emit('refused', 1))).rejects.toEqual({ code: 5, details: 'not found' });
+    const { status } = await traced.recorder.waitForSpan('refused');
+    expect(status.message).toBe('{"code":5,"details":"not found"}');
   });
 
   it('that stands in for one in tests may return anything', async () => {
