@@ -173,6 +173,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
 
   private lookAgain(): void {
     if (this.isClosed) return;
+    this.running.whileInForce(() => traceClientProxies(this.running, this.modules, this.lazyModules));
     this.running.whileInForce(() => traceJobProducers(this.modules, this.lazyModules));
     this.entrances.push(openEntrances(this.modules, [workersEntrance(this.arrivals)]));
   }

@@ -56,7 +56,9 @@ export function markFailure(span: Span, thrown: unknown): void {
 export function exceptionMessage(thrown: unknown): string {
   try {
     const message = typeof thrown === 'object' && thrown !== null && 'message' in thrown ? thrown.message : thrown;
-    return shorten(typeof message === 'string' ? message : String(message), MAX_MESSAGE);
+    const text = typeof message === 'string' ? message : String(message);
+    // What microservices answer with is often a plain object: { code: 5, details: 'not found' }.
+    return shorten(text === '[object Object]' ? JSON.stringify(message) : text, MAX_MESSAGE);
   } catch {
     return 'unprintable';
   }

@@ -8,6 +8,7 @@ import { followThenable } from '../local/follow-promise.js';
 import { shapeOf, type Thenable } from '../local/result-shape.js';
 import { NO_SPAN } from '../local/run-in-span.js';
 import { RunningSpan } from '../local/running-span.js';
+import { untracedContext } from '../local/slim-context.js';
 import { reportTrouble } from '../local/trouble.js';
 import type { TracingApplication } from '../local/work.js';
 import { messages } from '../tracing.messages.js';
@@ -26,6 +27,8 @@ export interface Ending {
   readonly maxStreamMs?: number | undefined;
   /** Whether what reaches exception filters has failed whatever they do: nothing that a filter returns becomes an answer. @default false */
   readonly failsWithFilters?: boolean | undefined;
+  /** Whether several handlers take it, each of which may want no tracing for itself. @default false */
+  readonly isShared?: boolean | undefined;
 }
 
 const nothingThrown = Symbol('nothing thrown');
@@ -98,6 +101,11 @@ export class Arrived extends ServedWork {
   override escaped(thrown: unknown): void {
     this.threw(thrown);
     this.hasEscaped = true;
+  }
+
+  override untracedPart(): Context | undefined {
+    const { application, caller, ending } = this;
+    return ending.isShared === true ? untracedContext({ application, relay: caller }) : undefined;
   }
 
   abandon(): void {

@@ -1,8 +1,10 @@
 /** Methods of controllers and gateways as witnesses of the work they serve: each tells it who serves it and what it threw, and is otherwise unchanged. */
+import { context } from '@opentelemetry/api';
 import { isObservable, tap } from 'rxjs';
 import { hasSpanAttributes, recordSpanAttributes } from '../local/span-attribute.decorator.js';
 import { isNoSpan } from '../local/no-span.decorator.js';
 import { wrapMethod } from '../local/wrap-method.js';
+import { keepContext } from './arrived.js';
 import { ExceptionObserver } from './exception-observer.filter.js';
 import { servedWork } from './served-work.js';
 import { type DeclaredMethod, type Method, wrapMethods } from './wrapped-methods.js';
@@ -98,6 +100,11 @@ function witnessing(controller: Function, method: string, callback: Method): Met
   const hasAttributes = hasSpanAttributes(controller.prototype as object, method);
   return function (this: unknown, ...args: unknown[]): unknown {
     const work = servedWork();
+    const apart = isUntraced ? work?.untracedPart() : undefined;
+    if (apart !== undefined) {
+      const result: unknown = context.with(apart, () => callback.apply(this, args));
+      return keepContext(result, apart);
+    }
     // What a handler calls itself is no longer the work's: its errors may be handled, its span wanted.
     if (work === undefined || !work.enter()) return callback.apply(this, args);
     if (isUntraced) {

@@ -72,7 +72,7 @@ class TracedServer {
     const { arrivals } = this;
     const registered = this.nameOf(pattern);
     const isUntraced = this.untraced.has(registered);
-    const describe = (args: unknown[]) => this.describe(registered, args);
+    const describe = (args: unknown[]) => ({ ...this.describe(registered, args), isShared: handler.next !== undefined });
     const traced: Handler = function (...args) {
       return arrivals.serve(
         () => describe(args),

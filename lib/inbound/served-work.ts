@@ -32,6 +32,10 @@ export abstract class ServedWork implements Work {
   escaped(thrown: unknown): void {
     this.threw(thrown);
   }
+  /** Where a handler runs that wants no tracing while others, which serve the same, do. `undefined` where it speaks for all. */
+  untracedPart(): Context | undefined {
+    return undefined;
+  }
   /** The handler wants no tracing: the span, never ended, reaches no exporter, and the caller's context takes its place. */
   abstract abandon(): void;
 }

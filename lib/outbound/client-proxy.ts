@@ -92,14 +92,19 @@ function wrapClient(client: ClientProxy, transport: ClientTransport, home: Home)
             running.fail(thrown);
             throw thrown;
           }
-          if (isHot(sent)) {
+          // What Nest refuses fails whoever subscribes to it, and sends nothing.
+          if (isHot(sent) || (isObservable(sent) && args.slice(0, 2).some(isNil))) {
             sent.subscribe({ error: thrown => running.fail(thrown), complete: () => running.end() });
             return inContextOfSubscriber(sent);
           }
           // A client of the user's own may be cold here, too, and subscribed to by us as well it would send twice.
           if (isObservable(sent)) {
-            underWay.delete(running);
-            return followObservable(sent as never, () => open(args[0]));
+            let first: DepartureSpan | undefined = running;
+            return followObservable(sent as never, () => {
+              const subscribed = first ?? open(args[0]);
+              first = undefined;
+              return subscribed;
+            });
           }
           running.end();
           return sent;
@@ -132,6 +137,10 @@ function departureOf(client: ClientProxy, transport: ClientTransport, pattern: u
     ...transport.attributes?.(client, pattern),
   });
   return { message, kind: SpanKind.PRODUCER, name: messageSpanName(operation), attributes };
+}
+
+function isNil(value: unknown): boolean {
+  return value === undefined || value === null;
 }
 
 /** Whether it is on its way already: rxjs makes such an Observable of one that is not, and `connect` is what Nest has called by now. */

@@ -1,6 +1,15 @@
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { ClientProxy, type CustomTransportStrategy, EventPattern, MessagePattern, Payload, Server } from '@nestjs/microservices';
+import {
+  ClientProxy,
+  ClientProxyFactory,
+  type CustomTransportStrategy,
+  EventPattern,
+  MessagePattern,
+  Payload,
+  Server,
+  Transport,
+} from '@nestjs/microservices';
 import { SpanKind } from '@opentelemetry/api';
 import { defer, lastValueFrom, type Observable, of, throwError } from 'rxjs';
 import { TracingModule } from '../../lib/index.js';
@@ -78,6 +87,7 @@ class ColdClient extends ClientProxy {
   override emit<Result>(pattern: unknown, data: unknown): Observable<Result> {
     return defer(() => {
       if (pattern === 'lost') return throwError(() => new RangeError('no place'));
+      if (pattern === 'refused') return throwError(() => ({ code: 5, details: 'not found' }));
       this.sent.push(data);
       return of(data as Result);
     });
@@ -94,14 +104,33 @@ describe("a client of the user's own", () => {
 
   it('whose emit waits for a subscriber sends once for each, with a span for each', async () => {
     const client = await start(new ColdClient());
-    const event = client.emit('told', 1);
-    expect(client.sent).toEqual([]);
-    await traced.inRequest(() => lastValueFrom(event));
-    expect(client.sent).toEqual([1]);
+    await traced.inRequest(async () => {
+      const event = client.emit('told', 1);
+      expect(client.sent).toEqual([]);
+      await lastValueFrom(event);
+      expect(client.sent).toEqual([1]);
+      await lastValueFrom(event);
+      expect(client.sent).toEqual([1, 1]);
+    });
     await expect(traced.inRequest(() => lastValueFrom(client.emit('lost', 2)))).rejects.toThrow('no place');
-    await traced.recorder.waitForSpans(4);
-    expect(traced.hops()).toEqual(['- > request', '- > request', 'request > lost', 'request > told']);
+    await traced.recorder.waitForSpans(5);
+    expect(traced.hops()).toEqual(['- > request', '- > request', 'request > lost', 'request > told', 'request > told']);
     expect(traced.recorder.find('lost')!.attributes['error.type']).toBe('RangeError');
+  });
+
+  it('fails the span of what Nest refuses to send, though nobody may subscribe', async () => {
+    const client = await start(ClientProxyFactory.create({ transport: Transport.TCP }));
+    traced.inRequest(() => void client.emit('told', undefined));
+    await traced.recorder.waitForTrace();
+    expect(traced.hops()).toEqual(['- > request', 'request > told']);
+    expect(traced.recorder.find('told')!.attributes['error.type']).toBe('InvalidMessageException');
+  });
+
+  it('that fails with an object says on its span what is in it', async () => {
+    const client = await start(new ColdClient());
+    await expect(lastValueFrom(client.emit('refused', 1))).rejects.toEqual({ code: 5, details: 'not found' });
+    const { status } = await traced.recorder.waitForSpan('refused');
+    expect(status.message).toBe('{"code":5,"details":"not found"}');
   });
 
   it('that stands in for one in tests may return anything', async () => {

@@ -1,7 +1,7 @@
 import { Controller } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
-import { Span } from '../../lib/index.js';
+import { NoSpan, Span } from '../../lib/index.js';
 import { Microservices } from './microservices.js';
 import { tcp } from './transports.js';
 
@@ -31,6 +31,54 @@ describe('a message that the options ignore', () => {
       });
       await services.recorder.waitForTrace();
       expect(services.recorder.spans.map(({ name }) => name).sort()).toEqual(['asked', 'asked', 'request', 'told']);
+    } finally {
+      await services.close();
+    }
+  });
+});
+
+@Controller()
+class Quiet {
+  @NoSpan()
+  @EventPattern('news')
+  async heard(@Payload() _data: unknown) {
+    await Promise.resolve();
+    return this.note();
+  }
+
+  @Span() note() {
+    return 1;
+  }
+}
+
+@Controller()
+class Loud {
+  @EventPattern('news') heard(@Payload() _data: unknown) {
+    return this.work();
+  }
+
+  @Span() work() {
+    return 1;
+  }
+}
+
+describe('an event one of whose handlers wants no span', () => {
+  it.each([
+    ['first', [Quiet, Loud]],
+    ['last', [Loud, Quiet]],
+  ])('is traced in the others where that one is the %s', async (_, controllers) => {
+    const services = await Microservices.start(tcp, { controllers });
+    try {
+      await services.inRequest(client => lastValueFrom(client.emit('news', {}), { defaultValue: undefined }));
+      await services.recorder.waitForSpans(4);
+      const { spans } = services.recorder;
+      expect(spans.map(span => `${services.recorder.parentOf(span)?.name ?? '-'} > ${span.name}`).sort()).toEqual([
+        '- > request',
+        'news > Loud.work',
+        'news > news',
+        'request > news',
+      ]);
+      expect(services.open.size).toBe(0);
     } finally {
       await services.close();
     }
