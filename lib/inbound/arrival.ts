@@ -48,7 +48,8 @@ export interface Accepted {
 export class Arrivals {
   private readonly open = new Set<Arrived>();
   private readonly isIgnored: (message: InboundMessage) => boolean;
-  private isClosed = false;
+  /** What arrives from then on is handled without. */
+  isClosed = false;
 
   constructor(private readonly application: TracingApplication) {
     this.isIgnored = anyRule(application.inbound.ignoreMessages, ({ destination }) => destination, 'inbound.ignoreMessages');
