@@ -192,6 +192,20 @@ describeWithRedis('the tracing of BullMQ', () => {
     application = undefined;
   });
 
+  it('has what a class of the user that extends Queue does when a job is added below the sending', async () => {
+    class CheckedQueue extends Queue {
+      override async add(...given: Parameters<Queue['add']>) {
+        await application!.context.get(Work).do({} as Job);
+        return super.add(...given);
+      }
+    }
+    const { recorder } = await start({});
+    const queue = traceQueue(new CheckedQueue('checked', { connection: { host: '127.0.0.1', port } }));
+    await application!.inRequest(() => queue.add('welcome', {}));
+    await queue.close();
+    expect(recorder.tree()).toBe(['request', '  send checked (producer)', '    Work.do'].join('\n'));
+  });
+
   it('leaves queues of the older bull alone, whose members are the same and whose processors are not', async () => {
     const older = { process() {}, add: (...given: unknown[]) => given, addBulk() {}, getJobCounts() {}, obliterate() {} };
     const { recorder } = await start({ providers: [{ provide: 'older', useValue: older }] });
