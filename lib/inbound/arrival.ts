@@ -49,7 +49,8 @@ export class Arrivals {
   private readonly open = new Set<Arrived>();
   /** Whether rules want no span of a message. */
   readonly isIgnored: (message: InboundMessage) => boolean;
-  private isClosed = false;
+  /** What arrives from then on is handled without. */
+  isClosed = false;
 
   constructor(private readonly application: TracingApplication) {
     this.isIgnored = anyRule(application.inbound.ignoreMessages, ({ destination }) => destination, 'inbound.ignoreMessages');

@@ -42,16 +42,7 @@ export function processorsEntrance(arrivals: Arrivals): Entrance {
       }),
     );
     const workerClass: unknown = Reflect.get(explorer.constructor, '_workerClass');
-    if (typeof workerClass === 'function') {
-      undo.push(
-        replaceMethod(workerClass.prototype as object, 'callProcessJob', call => {
-          return function (...args) {
-            traceWorker(this as Worker, arrivals);
-            return call.apply(this, args);
-          };
-        }),
-      );
-    }
+    if (typeof workerClass === 'function') undo.push(traceWorkersOf(workerClass.prototype as object, arrivals));
     return undoAll(undo);
   };
 }
@@ -64,13 +55,46 @@ export function workersEntrance(arrivals: Arrivals): Entrance {
   };
 }
 
+/** The applications that trace the workers of a class, the oldest first, and what takes the class back to what it was. */
+interface Watched {
+  readonly by: Arrivals[];
+  readonly restore: () => void;
+}
+
+const watched = new WeakMap<object, Watched>();
+
+/** Traces workers of a class when they are given a job; of several applications nobody knows whose one is, so it is the oldest one's. */
+function traceWorkersOf(prototype: object, arrivals: Arrivals): () => void {
+  const { by, restore } = watched.get(prototype) ?? watch(prototype);
+  by.push(arrivals);
+  return () => {
+    by.splice(by.indexOf(arrivals), 1);
+    if (by.length > 0) return;
+    restore();
+    watched.delete(prototype);
+  };
+}
+
+function watch(prototype: object): Watched {
+  const by: Arrivals[] = [];
+  const restore = replaceMethod(prototype, 'callProcessJob', call => {
+    return function (...args) {
+      const [oldest] = by;
+      if (oldest !== undefined) traceWorker(this as Worker, oldest);
+      return call.apply(this, args);
+    };
+  });
+  watched.set(prototype, { by, restore });
+  return { by, restore };
+}
+
 function isWorker(value: object): value is Worker {
   return hasMethods(value, 'processJob', 'getNextJob', 'run', 'close');
 }
 
-function traceWorker(worker: Worker & { [TRACED]?: true }, arrivals: Arrivals, host?: object): () => void {
-  if (worker[TRACED] === true) return () => undefined;
-  Object.defineProperty(worker, TRACED, { value: true, configurable: true });
+function traceWorker(worker: Worker & { [TRACED]?: Arrivals }, arrivals: Arrivals, host?: object): () => void {
+  if (worker[TRACED]?.isClosed === false) return () => undefined;
+  Object.defineProperty(worker, TRACED, { value: arrivals, configurable: true });
   const isUntraced = host !== undefined && isNoSpan(host.constructor, 'process');
   const handler = host === undefined ? undefined : { className: host.constructor.name, method: 'process' };
   const restore = replaceMethod(worker, 'processFn', processFn => {
@@ -86,7 +110,7 @@ function traceWorker(worker: Worker & { [TRACED]?: true }, arrivals: Arrivals, h
   });
   return () => {
     restore();
-    Reflect.deleteProperty(worker, TRACED);
+    if (worker[TRACED] === arrivals) Reflect.deleteProperty(worker, TRACED);
   };
 }
 

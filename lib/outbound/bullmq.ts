@@ -137,13 +137,23 @@ function wrapFlowProducer(producer: Producer): () => void {
 }
 
 function wrap(producer: Producer, method: string, addition: (args: unknown[]) => Addition): () => void {
+  // The commands to Redis are part of the sending. What a class that extends BullMQ's does in a method of its own is not.
+  const isTheirs = declarer(producer, method) === declarer(producer, isQueue(producer) ? 'obliterate' : 'getFlow');
   return replaceMethod(producer, method, add => {
     return function (...args) {
       // The user's own choice: BullMQ opens its span, and writes its headers, in this call.
       if (producer.opts?.telemetry !== undefined) return add.apply(this, args);
-      return addInSpan(producer, () => addition(args), add.bind(this), args);
+      const send: Method = (...given) => (isTheirs ? withoutOtherSpans(() => add.apply(this, given)) : add.apply(this, given));
+      return addInSpan(producer, () => addition(args), send, args);
     };
   });
+}
+
+/** Where a method is found along the prototype chain. */
+function declarer(producer: object, method: string): object | null {
+  let owner: object | null = producer;
+  while (owner !== null && !Object.hasOwn(owner, method)) owner = Object.getPrototypeOf(owner) as object | null;
+  return owner;
 }
 
 function addInSpan(producer: Producer, describe: () => Addition, add: Method, given: unknown[]): unknown {
@@ -160,8 +170,7 @@ function addInSpan(producer: Producer, describe: () => Addition, add: Method, gi
   }
   let added: unknown;
   try {
-    // The commands to Redis are part of the sending.
-    added = running.run(() => withoutOtherSpans(() => add(...args)));
+    added = running.run(() => add(...args));
   } catch (thrown) {
     running.fail(thrown);
     throw thrown;

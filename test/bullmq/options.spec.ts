@@ -175,6 +175,37 @@ describeWithRedis('the tracing of BullMQ', () => {
     expect(recorder.spans.filter(({ name }) => name.startsWith('process '))).toHaveLength(3);
   });
 
+  it('traces a worker that no provider keeps in the oldest application that is alive', async () => {
+    await start({ imports: [BullModule.registerQueue({ name: 'here', processors: [job => Promise.resolve(job.name)] })] });
+    const younger = await JobsApplication.start(broker, { queues: ['younger'] });
+    await application!.queue('here').add('first', {});
+    await application!.recorder.waitForSpan('process here');
+    const shared = new Worker('younger', () => Promise.resolve(), { connection: { host: '127.0.0.1', port } });
+    await younger.queue('younger').add('first', {});
+    await application!.recorder.waitForSpan('process younger');
+    expect(younger.recorder.find('process younger')).toBeUndefined();
+    await application!.close();
+    await younger.queue('younger').add('second', {});
+    expect((await younger.recorder.waitForSpan('process younger')).attributes['bullmq.job.name']).toBe('second');
+    await shared.close();
+    await younger.close();
+    application = undefined;
+  });
+
+  it('has what a class of the user that extends Queue does when a job is added below the sending', async () => {
+    class CheckedQueue extends Queue {
+      override async add(...given: Parameters<Queue['add']>) {
+        await application!.context.get(Work).do({} as Job);
+        return super.add(...given);
+      }
+    }
+    const { recorder } = await start({});
+    const queue = traceQueue(new CheckedQueue('checked', { connection: { host: '127.0.0.1', port } }));
+    await application!.inRequest(() => queue.add('welcome', {}));
+    await queue.close();
+    expect(recorder.tree()).toBe(['request', '  send checked (producer)', '    Work.do'].join('\n'));
+  });
+
   it('leaves queues of the older bull alone, whose members are the same and whose processors are not', async () => {
     const older = { process() {}, add: (...given: unknown[]) => given, addBulk() {}, getJobCounts() {}, obliterate() {} };
     const { recorder } = await start({ providers: [{ provide: 'older', useValue: older }] });

@@ -73,10 +73,24 @@ describe('a command of nest-commander', () => {
     expect(spans).toEqual([]);
     expect(stdout).toBe('["hush"]\n');
   });
+
+  it('that the options ignore makes no span, and neither does what it calls', async () => {
+    const { spans, stdout } = await run('migrate', 'down');
+    expect(spans).toEqual([]);
+    expect(stdout).toBe('["down"]\n');
+  });
 });
 
 describe('a program that is an application context', () => {
   it('has its root span by the tracer, delivered when the application is closed', async () => {
     expect((await run('context')).hops).toEqual(['- > import', 'import > Greeter.do']);
+  });
+
+  it('has its root span fail with what the program throws', async () => {
+    const { hops, span, code } = await run('context', 'badly');
+    expect(hops).toEqual(['- > import', 'import > Greeter.do']);
+    expect(span('import').status).toBe(ERROR);
+    expect(span('import').attributes['error.type']).toBe('RangeError');
+    expect(code).toBe(1);
   });
 });

@@ -33,7 +33,14 @@ class MigrateUp extends Working {
   }
 }
 
-@Command({ name: 'migrate', subCommands: [MigrateUp] })
+@SubCommand({ name: 'down' })
+class MigrateDown extends Working {
+  async run() {
+    await this.work.do('down');
+  }
+}
+
+@Command({ name: 'migrate', subCommands: [MigrateUp, MigrateDown] })
 class Migrate extends CommandRunner {
   run() {
     return Promise.resolve();
@@ -59,9 +66,11 @@ class Hush extends Working {
   }
 }
 
+const inbound = { ignoreMessages: 'migrate down' };
+
 @Module({
-  imports: [TracingModule.forRoot({ serviceName: 'cli', exporter: 'otlp' })],
-  providers: [Greeter, Greet, Migrate, MigrateUp, Query, Hush],
+  imports: [TracingModule.forRoot({ serviceName: 'cli', exporter: 'otlp', inbound })],
+  providers: [Greeter, MigrateDown, Greet, Migrate, MigrateUp, Query, Hush],
 })
 class AppModule {}
 
@@ -77,8 +86,15 @@ class RootModule {}
 
 if (process.argv[2] === 'context') {
   const application = await NestFactory.createApplicationContext(AppModule, { logger: false });
-  await application.get(Tracer).span('import', { root: true }, () => application.get(Greeter).do('import'));
-  await application.close();
+  const work = async () => {
+    await application.get(Greeter).do('import');
+    if (process.argv[3] === 'badly') throw new RangeError('nothing to import');
+  };
+  try {
+    await application.get(Tracer).span('import', { root: true }, work);
+  } finally {
+    await application.close();
+  }
 } else {
   await CommandFactory.run(process.argv[2] === 'root' ? RootModule : AppModule, {
     logger: false,

@@ -19,7 +19,7 @@ import {
   UnhandledExceptionBus,
 } from '@nestjs/cqrs';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
-import { delay, firstValueFrom, map, type Observable } from 'rxjs';
+import { defer, delay, firstValueFrom, map, type Observable } from 'rxjs';
 import { NoSpan, Span } from '../../lib/index.js';
 import { LazyQuery } from '../lazy-query.js';
 import { TracedContext } from '../traced-context.js';
@@ -44,6 +44,7 @@ class DeleteOrders {
 class FindOrder {
   constructor(readonly id: number) {}
 }
+class WatchOrders {}
 class OrderPlaced {
   constructor(readonly id: number) {}
 }
@@ -140,6 +141,14 @@ class FindOrderHandler implements IQueryHandler<FindOrder> {
   }
 }
 
+@QueryHandler(WatchOrders)
+class WatchOrdersHandler implements IQueryHandler<WatchOrders> {
+  constructor(private readonly work: Work) {}
+  execute() {
+    return Promise.resolve(defer(() => this.work.do('watched')));
+  }
+}
+
 @EventsHandler(OrderPlaced)
 class MailHandler implements IEventHandler<OrderPlaced> {
   constructor(private readonly work: Work) {}
@@ -207,6 +216,7 @@ describe('CQRS', () => {
       PolishedReturnHandler,
       ScopedCommandHandler,
       FindOrderHandler,
+      WatchOrdersHandler,
       MailHandler,
       AuditHandler,
       ScopedEventHandler,
@@ -345,6 +355,17 @@ describe('CQRS', () => {
     application.recorder.clear();
     await expect((async () => await execute(new DeleteOrders(new RangeError('no rows'))))()).rejects.toThrow('no rows');
     expect(application.recorder.find('DeleteOrders')!.status.message).toBe('no rows');
+  });
+
+  it('has the span of a handler that returns an Observable end with it, or with the handler where nobody subscribes', async () => {
+    await start();
+    const watch = (): Promise<Observable<string>> => application.context.get(QueryBus).execute(new WatchOrders());
+    expect(await application.inRequest(async () => firstValueFrom(await watch()))).toBe('watched');
+    expect(application.hops()).toEqual(['- > request', 'WatchOrders > Work.do', 'request > WatchOrders']);
+    application.recorder.clear();
+    await application.inRequest(watch);
+    await application.recorder.waitForSpan('WatchOrders');
+    expect(application.hops()).toEqual(['- > request', 'request > WatchOrders']);
   });
 
   it('executes a command as without tracing that a caller has given a field called constructor', async () => {

@@ -43,6 +43,10 @@ class Listeners {
     this.work.do(data);
   }
 
+  @OnEvent('later.fails', { async: true }) laterFails() {
+    throw new RangeError('late');
+  }
+
   @OnEvent('fails.quietly') failsQuietly() {
     throw new RangeError('quiet');
   }
@@ -92,6 +96,7 @@ class ScopedListener {
     @Inject(REQUEST) private readonly request: unknown,
   ) {}
   @OnEvent('scoped') scoped(data: unknown) {
+    if (data instanceof Error) throw data;
     this.work.do([data, this.request !== undefined]);
   }
 }
@@ -152,6 +157,14 @@ describe('an event of the event emitter', () => {
     const names = application.recorder.spans.filter(({ attributes }) => 'nestjs.event.pattern' in attributes);
     expect(names.map(({ name }) => name)).toEqual(['user.*', 'account.**']);
     expect(names.map(({ attributes }) => attributes['nestjs.event.name'])).toEqual(['user.removed', 'account.7.closed']);
+    expect(application.hops()).toEqual([
+      '- > request',
+      '- > request',
+      'account.** > Work.do',
+      'request > account.**',
+      'request > user.*',
+      'user.* > Work.do',
+    ]);
   });
 
   it('whose name is a list of parts is called as the emitter writes it', async () => {
@@ -196,6 +209,14 @@ describe('an event of the event emitter', () => {
     expect(listener.status).toEqual({ code: SpanStatusCode.ERROR, message: 'quiet' });
     expect(listener.attributes['error.type']).toBe('RangeError');
     expect(application.recorder.find('request')!.status.code).toBe(SpanStatusCode.UNSET);
+  });
+
+  it('whose listener fails later, or is made for it alone and fails, fails its span', async () => {
+    await start();
+    application.inRequest(() => emitter.emit('later.fails'));
+    expect((await application.recorder.waitForSpan('later.fails')).status.message).toBe('late');
+    await application.inRequest(() => emitter.emitAsync('scoped', new RangeError('alone')));
+    expect(application.recorder.find('scoped')!.status.message).toBe('alone');
   });
 
   it('whose listener fails for all to see throws as it does without tracing', async () => {

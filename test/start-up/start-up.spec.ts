@@ -128,7 +128,7 @@ describe('the start of an application', () => {
   it.each([
     ['express', () => new ExpressAdapter()],
     ['fastify', () => new FastifyAdapter()],
-  ])('that cannot listen (%s) fails with the error that the application gets', async (_name, adapterOf) => {
+  ])('that cannot listen fails with the error that the application gets (%s)', async (_name, adapterOf) => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const recorder = new TraceRecorder();
