@@ -74,18 +74,17 @@ describe.each(['apollo', 'mercurius'])('beside the instrumentations of graphql a
     expect(named('Service.work').map(({ parent }) => parent)).toContain('message greet by nestjs-tracing');
   });
 
-  (server === 'apollo' ? it : it.skip)(
-    'an operation over a socket has our server span, in the trace of its sender, with what resolvers do',
-    () => {
-      const ours = spans.filter(({ by, traceId }) => by === 'nestjs-tracing' && traceId === '0af7651916cd43dd8448eb211c80319c');
-      expect(ours.map(({ name, parent }) => [name, parent])).toEqual([
-        ['Service.work', 'query Two by nestjs-tracing'],
-        ['query Two', undefined],
-        ['Service.work', 'subscription Users by nestjs-tracing'],
-        ['subscription Users', undefined],
-        ['Service.work', 'subscription Users by nestjs-tracing'],
-      ]);
-      expect(named('event subscription Users').map(({ by }) => by)).toEqual(['nestjs-tracing']);
-    },
-  );
+  // With sockets of both, mercurius and socket.io, the application does not come to its end, traced or not.
+  if (server === 'mercurius') return;
+  it('an operation over a socket has our server span, in the trace of its sender, with what resolvers do', () => {
+    const ours = spans.filter(({ by, traceId }) => by === 'nestjs-tracing' && traceId === '0af7651916cd43dd8448eb211c80319c');
+    expect(ours.map(({ name, parent }) => [name, parent])).toEqual([
+      ['Service.work', 'query Two by nestjs-tracing'],
+      ['query Two', undefined],
+      ['Service.work', 'subscription Users by nestjs-tracing'],
+      ['subscription Users', undefined],
+      ['Service.work', 'subscription Users by nestjs-tracing'],
+    ]);
+    expect(named('event subscription Users').map(({ by }) => by)).toEqual(['nestjs-tracing']);
+  });
 });
