@@ -102,7 +102,7 @@ class TracedDriver {
     const config = sockets?.['graphql-ws'];
     if (config === undefined || config === false || config === null) return { ...options, plugins };
     const contextValue = sockets?.['context'] ?? options.context;
-    const tracing = { operations, subscriptions, arrivals, search, isLeftToOthers };
+    const tracing = { operations, subscriptions, arrivals, search };
     const traced = tracedGraphqlWs(config === true ? {} : config, contextValue, tracing);
     return { ...options, plugins, subscriptions: { ...sockets, 'graphql-ws': traced } };
   }

@@ -107,7 +107,7 @@ export class GraphqlOperation implements Execution {
   constructor(
     private readonly operations: Operations,
     /** The path of the endpoint, as it is declared. */
-    private readonly route: string | undefined,
+    route: string | undefined,
     hasSpan: boolean,
     /** As far as it is known before it is read. */
     private readonly document?: string,
@@ -116,7 +116,10 @@ export class GraphqlOperation implements Execution {
   ) {
     const work = servedWork();
     this.work = work?.isTaken === true ? undefined : work;
-    if (this.work !== undefined) operations.count(this.work);
+    if (this.work !== undefined) {
+      operations.count(this.work);
+      if (route !== undefined) this.work.routed(route);
+    }
     if (!hasSpan) return;
     const { application } = operations;
     const span = application.unsampledSpan(this.called) ?? application.tracer.startSpan('GraphQL Operation', internal, this.called);
@@ -141,7 +144,7 @@ export class GraphqlOperation implements Execution {
       return;
     }
     const name = operations.spanName(description);
-    work?.named(name, () => (operations.isSingle(work) ? operations.attributes(description) : {}), this.route);
+    work?.named(name, () => (operations.isSingle(work) ? operations.attributes(description) : {}));
     const span = this.running?.span;
     if (span?.isRecording() !== true) return;
     span.updateName(name);

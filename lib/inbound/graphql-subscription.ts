@@ -35,7 +35,7 @@ export class Subscriptions {
     this.operations.enlistDocument(node, subscription);
     const begin = (): unknown => subscription.begin(subscribe);
     if (isServed) {
-      servedWork()?.named(this.operations.spanName(describeOperation(node)), () => subscription.attributes(), undefined);
+      servedWork()?.named(this.operations.spanName(describeOperation(node)), () => subscription.attributes());
       return begin();
     }
     const headers = this.headers.get(node) ?? this.search.inContext(contextValue);

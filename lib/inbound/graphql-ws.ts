@@ -26,8 +26,6 @@ export interface GraphqlWsTracing {
   readonly subscriptions: Subscriptions;
   readonly arrivals: Arrivals;
   readonly search: CarrierSearch;
-  /** Another instrumentation makes the spans of what is executed. */
-  readonly isLeftToOthers: boolean;
 }
 
 /** The options with ours around those of the user; `contextValue` is what operations are handed where they do not say. */
@@ -40,7 +38,7 @@ export function tracedGraphqlWs(config: object, contextValue: unknown, tracing: 
     context: (...args: unknown[]): unknown => {
       const call = (): unknown => (typeof own === 'function' ? (own as Callback)(...args) : own);
       const node = guard(() => ownOperation(args[3] as ExecutionArgs, known));
-      if (node === undefined || (tracing.isLeftToOthers && node.operation !== 'subscription')) return call();
+      if (node === undefined) return call();
       const headers = guard(() => headersOf(tracing.search, args)) ?? {};
       if (node.operation !== 'subscription') return begin(node, headers, tracing, ends, call);
       tracing.subscriptions.sentWith(node, headers);

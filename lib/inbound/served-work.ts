@@ -20,8 +20,12 @@ export abstract class ServedWork implements Work {
   returned(_settled?: PromiseLike<unknown>): void {
     // Most work ends with what is made of the result.
   }
+  /** The path of what serves it is known, as it is declared. */
+  routed(_route: string): void {
+    // Most work has none.
+  }
   /** What is served has a name of its own, which says more than the route. */
-  named(_name: string, _attributes: () => Attributes, _route: string | undefined): void {
+  named(_name: string, _attributes: () => Attributes): void {
     // Most work has the name that it came with.
   }
   /** The answer tells of an error, and yet is one; whether the exception stands on another span already. */

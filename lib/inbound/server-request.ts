@@ -95,7 +95,7 @@ export class ServerRequest extends ServedWork {
   }
 
   /** The route is known, right before Nest's guards run; `attributes` are those of the route and, if it is decided, of its handler. */
-  routed(route: string, attributes: Attributes = routeAttributes(route), hasHandler = false): void {
+  override routed(route: string, attributes: Attributes = routeAttributes(route), hasHandler = false): void {
     this.hasRoute = true;
     this.hasHandler = hasHandler;
     this.undecided = undefined;
@@ -105,8 +105,7 @@ export class ServerRequest extends ServedWork {
   }
 
   /** Several operations in one request have no name in common. */
-  override named(name: string, attributes: () => Attributes, route: string | undefined): void {
-    if (!this.hasRoute && route !== undefined) this.routed(route);
+  override named(name: string, attributes: () => Attributes): void {
     this.nameCount += 1;
     if (!this.span.isRecording()) return;
     this.span.updateName(this.nameCount === 1 ? name : SEVERAL);

@@ -4,12 +4,14 @@ import type { AddressInfo } from 'node:net';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
-import { Field, GraphQLModule, ObjectType, Query, Resolver } from '@nestjs/graphql';
+import { Field, GraphQLModule, ObjectType, Query, Resolver, Subscription } from '@nestjs/graphql';
 import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
+import { createClient } from 'graphql-ws';
 import { io } from 'socket.io-client';
+import { WebSocket } from 'ws';
 import { Span } from '../../lib/local/span.decorator.js';
 import { TraceRecorder } from '../../lib/testing/index.js';
 import { TracingModule } from '../../lib/tracing.module.js';
@@ -30,6 +32,14 @@ class User {
 class UsersResolver {
   @Query(() => User) user() {
     return { name: service.work() };
+  }
+
+  @Subscription(() => User) users() {
+    service.work();
+    return (async function* () {
+      await Promise.resolve();
+      yield { users: { name: service.work() } };
+    })();
   }
 }
 
@@ -53,7 +63,7 @@ const recorder = new TraceRecorder();
     }),
     server === 'mercurius'
       ? GraphQLModule.forRoot<MercuriusDriverConfig>({ driver: MercuriusDriver, autoSchemaFile: true, graphiql: false })
-      : GraphQLModule.forRoot<ApolloDriverConfig>({ driver: ApolloDriver, autoSchemaFile: true }),
+      : GraphQLModule.forRoot<ApolloDriverConfig>({ driver: ApolloDriver, autoSchemaFile: true, subscriptions: { 'graphql-ws': true } }),
   ],
   providers: [UsersResolver, Gateway],
 })
@@ -67,6 +77,19 @@ await fetch(`http://127.0.0.1:${port}/graphql`, {
   headers: { 'content-type': 'application/json', connection: 'close' },
   body: JSON.stringify({ query: 'query One { user { name } }' }),
 }).then(response => response.text());
+const sender = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' };
+const client = createClient({
+  connectionParams: sender,
+  url: `ws://127.0.0.1:${port}/graphql`,
+  webSocketImpl: WebSocket,
+  retryAttempts: 0,
+});
+// With sockets of both, mercurius and socket.io, the application does not come to its end, traced or not.
+const queries = server === 'mercurius' ? [] : ['query Two { user { name } }', 'subscription Users { users { name } }'];
+for (const query of queries) {
+  await new Promise<void>((complete, error) => void client.subscribe({ query }, { next: () => undefined, complete, error }));
+}
+await client.dispose();
 const socket = io(`http://127.0.0.1:${port}`, { transports: ['websocket'], reconnection: false });
 await new Promise<void>(resolve => void socket.once('connect', resolve));
 await socket.emitWithAck('greet', {});
@@ -78,7 +101,8 @@ const makerOf = (span: object | undefined) => {
 };
 const spans = recorder.spans.map(span => {
   const parent = recorder.parentOf(span);
-  return { name: span.name, by: makerOf(span), parent: parent && `${parent.name} by ${makerOf(parent)}` };
+  const { traceId } = span.spanContext();
+  return { name: span.name, by: makerOf(span), traceId, parent: parent && `${parent.name} by ${makerOf(parent)}` };
 });
 console.log(JSON.stringify(spans));
 process.exit(0);
