@@ -5,7 +5,7 @@
  * @type {import('jest').Config}
  */
 export default {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/clean-environment.cjs',
   // Many specs start real processes, on machines that may be busy.
   testTimeout: 20_000,
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
