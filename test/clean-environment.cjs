@@ -1,16 +1,43 @@
-/** Node as the environment of specs, with a look at the end: an application that a file leaves open would trace the calls of all later files. */
-const { channel } = require('node:diagnostics_channel');
+/**
+ * Node as the environment of specs, with a look at the end: an application that a file leaves open would trace the calls of all later files.
+ * What is left is told with the spec that was running, and where it came from.
+ */
+const diagnostics = require('node:diagnostics_channel');
 const { TestEnvironment } = require('jest-environment-node');
+
+const CREATE = 'undici:request:create';
+const { subscribe, unsubscribe } = diagnostics;
+/** Of this process: core modules are the same for all files. */
+const listeners = (process[Symbol.for('nestjs-tracing/specs/listeners')] ??= followListeners());
+
+function followListeners() {
+  const followed = { running: '', origins: new Map() };
+  diagnostics.subscribe = (name, listener) => {
+    if (name === CREATE) followed.origins.set(listener, new Error(`while this ran: ${followed.running}`).stack);
+    subscribe(name, listener);
+  };
+  diagnostics.unsubscribe = (name, listener) => {
+    if (name === CREATE) followed.origins.delete(listener);
+    return unsubscribe(name, listener);
+  };
+  return followed;
+}
 
 module.exports = class extends TestEnvironment {
   constructor(config, context) {
     super(config, context);
     this.testPath = context.testPath;
+    listeners.running = this.testPath;
+  }
+
+  handleTestEvent(event) {
+    if (event.name === 'test_start') listeners.running = `${this.testPath}, "${event.test.name}"`;
   }
 
   async teardown() {
-    const isOpen = channel('undici:request:create').hasSubscribers;
+    const left = [...listeners.origins.values()];
+    for (const listener of listeners.origins.keys()) diagnostics.unsubscribe(CREATE, listener);
     await super.teardown();
-    if (isOpen) throw new Error(`${this.testPath} leaves an application open: calls by fetch are still traced.`);
+    if (left.length > 0) throw new Error(`An application is left open, calls by fetch are still traced. ${left.join('\n')}`);
   }
 };

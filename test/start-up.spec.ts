@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import type { AddressInfo } from 'node:net';
 import { Controller, Get, type INestApplication, Injectable, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -33,9 +34,10 @@ const registered = () => {
     propagation: propagation.fields().length > 0,
     context: context.with(ROOT_CONTEXT.setValue(probe, 1), () => context.active().getValue(probe) !== undefined),
     handlers: AppController.prototype.work !== work,
+    fetch: channel('undici:request:create').hasSubscribers,
   };
 };
-const nothing = { provider: false, propagation: false, context: false, handlers: false };
+const nothing = { provider: false, propagation: false, context: false, handlers: false, fetch: false };
 
 interface Part {
   onModuleInit?(): unknown;
