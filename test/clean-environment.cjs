@@ -1,6 +1,6 @@
 /**
  * Node as the environment of specs, with a look at the end: an application that a file leaves open would trace the calls of all later files.
- * It is told which spec was running when it began to, and from where, and later files are spared.
+ * That file fails, with the spec that was running when it began to and where it came from; later files are spared.
  */
 const diagnostics = require('node:diagnostics_channel');
 const { TestEnvironment } = require('jest-environment-node');
@@ -35,10 +35,9 @@ module.exports = class extends TestEnvironment {
   }
 
   async teardown() {
-    for (const [listener, origin] of listeners.origins) {
-      diagnostics.unsubscribe(CREATE, listener);
-      process.stderr.write(`LEFT OPEN by ${this.testPath}: calls by fetch are still traced. ${origin}\n`);
-    }
+    const left = [...listeners.origins.values()];
+    for (const listener of listeners.origins.keys()) diagnostics.unsubscribe(CREATE, listener);
     await super.teardown();
+    if (left.length > 0) throw new Error(`An application is left open, calls by fetch are still traced. ${left.join('\n')}`);
   }
 };
