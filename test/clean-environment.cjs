@@ -17,8 +17,9 @@ function followListeners() {
     subscribe(name, listener);
   };
   diagnostics.unsubscribe = (name, listener) => {
-    if (name === CREATE) followed.origins.delete(listener);
-    return unsubscribe(name, listener);
+    const wasListening = unsubscribe(name, listener);
+    if (name === CREATE && wasListening) followed.origins.delete(listener);
+    return wasListening;
   };
   return followed;
 }

@@ -1,5 +1,5 @@
 /** Calls that leave through global fetch or undici: nothing is patched, their diagnostics channels announce each request on the wire. */
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import diagnostics, { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type Context, context, trace } from '@opentelemetry/api';
 import type { ClientConnection } from '../conventions/http-client.js';
 import { reportTrouble } from '../local/trouble.js';
@@ -83,6 +83,7 @@ export function traceFetch(): () => void {
 }
 
 function listen(): Listening {
+  holdChannels();
   for (const [name, listener] of Object.entries(listeners)) subscribe(name, listener);
   return {
     holders: 0,
@@ -90,6 +91,15 @@ function listen(): Listening {
       for (const [name, listener] of Object.entries(listeners)) unsubscribe(name, listener);
     },
   };
+}
+
+/**
+ * Keeps the channels for as long as the process runs, whichever copy of this file comes first. Node 20 and early 22 forget a
+ * channel that was collected and made anew: undici then writes to one and we listen to another (nodejs/node#59910).
+ */
+function holdChannels(): void {
+  const held = diagnostics as { [name: symbol]: unknown };
+  for (const name of Object.keys(listeners)) held[Symbol.for(`nestjs-tracing/${name}`)] ??= channel(name);
 }
 
 function created({ request }: { readonly request: UndiciRequest }): void {
