@@ -21,7 +21,7 @@ import { workersEntrance } from './inbound/bullmq.js';
 import { entrancesOf } from './inbound/entrances.js';
 import { witnessHandlers } from './inbound/controller-handlers.js';
 import { ExceptionObserver } from './inbound/exception-observer.filter.js';
-import { traceGraphql, witnessGraphql } from './inbound/graphql-driver.js';
+import { traceGraphql } from './inbound/graphql.js';
 import { HttpServerTracing } from './inbound/http-server.js';
 import { traceRpcServers } from './inbound/rpc-server.js';
 import { traceGateways, witnessGateways } from './inbound/websocket-adapter.js';
@@ -103,7 +103,6 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
     for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
     running.whileInForce(() => witnessGateways(modules));
-    running.whileInForce(() => witnessGraphql(modules));
     // Fires at once where the adapter exists already; under a TestingModule when the application is created.
     this.adapterReady = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
     running.whileInForce(() => installLogCorrelation(running));
@@ -120,13 +119,14 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
   }
 
   /** Middleware is configured after gateways were built and right before HTTP routes take their copy of the global enhancers. */
-  configure(_consumer: MiddlewareConsumer): void {
+  async configure(_consumer: MiddlewareConsumer): Promise<void> {
     if (!this.isInCharge) return;
     this.running.proceed();
-    this.running.whileInForce(() => traceGraphql(this.running, this.modules, this.arrivals));
-    if (!this.running.isEnabled) return;
-    this.withdrawInterceptor();
-    this.config.addGlobalFilter(new ExceptionObserver());
+    if (this.running.isEnabled) {
+      this.withdrawInterceptor();
+      this.config.addGlobalFilter(new ExceptionObserver());
+    }
+    await traceGraphql(this.running, this.modules, this.arrivals);
   }
 
   onModuleInit(): void {

@@ -20,6 +20,8 @@ export interface Arrival extends Ending {
   /** What rules see; its headers carry the sender's context, unless it is sent {@link within} the process. */
   readonly message: InboundMessage;
   readonly kind: SpanKind.SERVER | SpanKind.CONSUMER | SpanKind.INTERNAL;
+  /** What `message` is called turns out later: rules are asked then, by {@link Arrivals.isIgnored}. @default false */
+  readonly isNamedLater?: boolean | undefined;
   /** The sender's context where it is in this process: it is believed, and what is not traced there is not traced here. @default none */
   readonly within?: Context | undefined;
   /** What the sender's span is to this one. @default `inbound.messageOrigin` for messages, else the parent */
@@ -112,7 +114,7 @@ export class Arrivals {
     if (within !== undefined && (!application.isEnabled || workIn(within)?.relay !== undefined || isSuppressed(within))) return undefined;
     const foreign = foreignSpan(arrival, context.active());
     if (foreign !== undefined) return this.adopt(foreign, arrival, isUntraced);
-    if (application.isEnabled && (isUntraced || this.isIgnored(message))) {
+    if (application.isEnabled && (isUntraced || (arrival.isNamedLater !== true && this.isIgnored(message)))) {
       return untracedContext(new UntracedRequest(application, message, within ?? callerOfUntraced(application, message)));
     }
     const incoming = within ?? incomingContext(application, message);

@@ -1,4 +1,4 @@
-/** Where GraphQL enters: the drivers of the GraphQL modules of an application, Apollo's, Mercurius's and those made from them. */
+/** What the drivers of the GraphQL modules of an application are started with: Apollo's, Mercurius's and those made from them. */
 import type { ModulesContainer } from '@nestjs/core';
 import { type Method, replaceMethod, undoAll } from '../local/replace-method.js';
 import { reportTrouble } from '../local/trouble.js';
@@ -31,15 +31,18 @@ interface DriverOptions {
   readonly subscription?: unknown;
 }
 
-/** Puts witnesses on the resolvers of an application, of which Nest must not have looked at any yet. Returns what takes them off. @internal */
-export function witnessGraphql(modules: ModulesContainer): () => void {
-  return undoAll([...resolversOf(modules)].map(witnessResolvers));
-}
-
-/** Traces the GraphQL modules of an application, none of which must have been started. Returns what undoes it. @internal */
-export function traceGraphql(application: TracingApplication, modules: ModulesContainer, arrivals: Arrivals): () => void {
-  const undo: (() => void)[] = [];
-  for (const driver of driversOf(modules)) {
+/**
+ * Traces `drivers`, none of which must have been started, and the resolvers of their application, of which Nest must not have looked at any
+ * yet. Returns what undoes it. @internal
+ */
+export function traceDrivers(
+  drivers: readonly object[],
+  application: TracingApplication,
+  modules: ModulesContainer,
+  arrivals: Arrivals,
+): () => void {
+  const undo = application.isEnabled ? [...resolversOf(modules)].map(witnessResolvers) : [];
+  for (const driver of drivers) {
     try {
       const search = new CarrierSearch(application.propagator.fields(), headers => arrivals.hasContext(headers));
       undo.push(new TracedDriver(driver, application, modules, arrivals, search).undo);
@@ -102,7 +105,7 @@ class TracedDriver {
     const config = sockets?.['graphql-ws'];
     if (config === undefined || config === false || config === null) return { ...options, plugins };
     const contextValue = sockets?.['context'] ?? options.context;
-    const tracing = { operations, subscriptions, arrivals, search };
+    const tracing = { operations, arrivals, search };
     const traced = tracedGraphqlWs(config === true ? {} : config, contextValue, tracing);
     return { ...options, plugins, subscriptions: { ...sockets, 'graphql-ws': traced } };
   }
@@ -136,29 +139,6 @@ function socketsOf({
 /** Drivers for Apollo register it with either framework; their options hold plugins of Apollo's. */
 function isApollo(driver: object): boolean {
   return typeof Reflect.get(driver, 'registerExpress') === 'function';
-}
-
-/** Whoever starts a schema: recognised by its members, as the package may not be there. */
-function* driversOf(modules: ModulesContainer): Generator<object> {
-  const seen = new Set<unknown>();
-  for (const module of modules.values()) {
-    for (const { instance } of module.providers.values()) {
-      if (typeof instance !== 'object' || instance === null || seen.has(instance)) continue;
-      seen.add(instance);
-      if (['generateSchema', 'mergeDefaultOptions', 'subscriptionWithFilter', 'start'].every(name => isMethod(instance, name))) {
-        yield instance;
-      }
-    }
-  }
-}
-
-function isMethod(instance: object, name: string): boolean {
-  try {
-    return typeof Reflect.get(instance, name) === 'function';
-  } catch {
-    // What other providers do when they are looked at is up to them.
-    return false;
-  }
 }
 
 function* resolversOf(modules: ModulesContainer): Generator<Function> {

@@ -126,9 +126,10 @@ export class GraphqlOperation implements Execution {
     this.running = new RunningSpan(span, trace.setSpan(this.called, span));
   }
 
-  /** Without a span of its own there is nothing to bring back, and somebody else's span may be active meanwhile. */
+  /** Where it is active already there is nothing to bring back, and somebody else's span may be active meanwhile. */
   get context(): Context | undefined {
-    return this.running?.context ?? (this.entry === undefined ? undefined : this.called);
+    if (this.running !== undefined) return this.running.context;
+    return this.entry === undefined || activeOperation() === this ? undefined : this.called;
   }
 
   /** It is known what is executed. */
@@ -174,9 +175,11 @@ export class GraphqlOperation implements Execution {
     if (this.isOver) return;
     this.isOver = true;
     if (errors.length > 0) this.threw(originalOf(errors[0]), false);
-    const { failure, running, work } = this;
-    // Where it could not be read nothing has been executed: the status of the answer says so.
-    if (failure !== undefined && running === undefined && this.isKnown) {
+    const { failure, running, work, entry } = this;
+    // It could not be read: rules know it by the name that its span came with.
+    if (!this.isKnown && entry?.isIgnored(describeOperation(undefined)) === true) work?.abandon();
+    // Where it could not be read nothing has been executed: the status of the answer says so, if it has one.
+    if (failure !== undefined && running === undefined && (this.isKnown || entry !== undefined)) {
       work?.answeredWith(failure.thrown, failure.isRecorded);
     }
     if (running === undefined || work?.relay !== undefined) return;

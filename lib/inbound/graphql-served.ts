@@ -2,7 +2,7 @@
 import { SpanKind } from '@opentelemetry/api';
 import type { OperationDescription } from '../conventions/graphql.js';
 import type { InboundMessage } from '../tracing.options.js';
-import { describeOperation, type OperationNode } from './graphql-document.js';
+import { describeOperation } from './graphql-document.js';
 import type { Arrivals } from './arrival.js';
 import { GraphqlOperation, type Operations } from './graphql-operation.js';
 import type { Carrier } from './websocket-carrier.js';
@@ -12,28 +12,26 @@ interface Sent {
   readonly arrivals: Arrivals;
   readonly headers: Carrier;
   readonly document?: string | undefined;
-  /** Where it has been read already. */
-  readonly node?: OperationNode | undefined;
 }
 
 /** Calls `execute` in the operation's span, which ends with the answer that it resolves to. */
 export function servedOperation(sent: Sent, execute: (operation: GraphqlOperation) => unknown): unknown {
-  const { operations, arrivals, headers, document, node } = sent;
+  const { operations, arrivals, headers, document } = sent;
   const messageOf = (description: OperationDescription): InboundMessage => {
     return { system: 'graphql', destination: description.name ?? operations.spanName(description), headers };
   };
-  const description = describeOperation(node);
-  const entry = { isIgnored: (late: OperationDescription) => node === undefined && arrivals.isIgnored(messageOf(late)) };
+  const description = describeOperation(undefined);
+  const entry = { isIgnored: (late: OperationDescription) => arrivals.isIgnored(messageOf(late)) };
   return arrivals.serve(
     () => ({
       message: messageOf(description),
+      isNamedLater: true,
       kind: SpanKind.SERVER,
       name: operations.spanName(description),
       attributes: () => operations.attributes(description),
     }),
     () => {
       const operation = new GraphqlOperation(operations, undefined, false, document, entry);
-      if (node !== undefined) operation.resolved(node);
       return endWithAnswer(operation, execute(operation));
     },
   );

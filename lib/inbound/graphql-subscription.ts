@@ -4,7 +4,7 @@ import type { OperationDescription } from '../conventions/graphql.js';
 import { replaceMethod } from '../local/replace-method.js';
 import { workIn } from '../local/work.js';
 import type { Arrival, Arrivals } from './arrival.js';
-import { describeOperation, type OperationNode, type ResolveInfo } from './graphql-document.js';
+import { describeOperation, type ResolveInfo } from './graphql-document.js';
 import { type Execution, type Operations, originalOf, showFailure } from './graphql-operation.js';
 import { servedWork } from './served-work.js';
 import type { Carrier, CarrierSearch } from './websocket-carrier.js';
@@ -12,7 +12,6 @@ import type { Carrier, CarrierSearch } from './websocket-carrier.js';
 /** The subscriptions of one application. */
 export class Subscriptions {
   private readonly known = new WeakMap<object, Subscription>();
-  private readonly headers = new WeakMap<object, Carrier>();
 
   constructor(
     private readonly operations: Operations,
@@ -20,26 +19,21 @@ export class Subscriptions {
     private readonly search: CarrierSearch,
   ) {}
 
-  /** Notes what a transport knows of the sender of an operation. */
-  sentWith(node: OperationNode, headers: Carrier): void {
-    this.headers.set(node, headers);
-  }
-
   /** Calls `subscribe`, which resolves to the events; the span of the operation ends when it has. */
   open(contextValue: unknown, info: ResolveInfo, subscribe: (execution: Execution) => unknown): unknown {
     const node = info.operation;
-    // A server span that there is, as with events sent over HTTP, is that of the operation.
-    const isServed = workIn() !== undefined;
-    const subscription = new Subscription(this.operations, this.arrivals, describeOperation(node));
+    const enclosing = this.operations.of(contextValue, info);
+    const home = enclosing?.context ?? context.active();
+    const subscription = new Subscription(this.operations, this.arrivals, describeOperation(node), enclosing);
     this.known.set(node, subscription);
     this.operations.enlistDocument(node, subscription);
     const begin = (): unknown => subscription.begin(subscribe);
-    if (isServed) {
+    if (workIn(home) === undefined) return this.arrivals.serve(() => subscription.arrival(this.search.inContext(contextValue)), begin);
+    // A server span that there is, as with events sent over HTTP, is that of the operation.
+    return context.with(home, () => {
       servedWork()?.named(this.operations.spanName(describeOperation(node)), () => subscription.attributes());
       return begin();
-    }
-    const headers = this.headers.get(node) ?? this.search.inContext(contextValue);
-    return this.arrivals.serve(() => subscription.arrival(headers), begin);
+    });
   }
 
   /** The event that is being delivered, if it belongs to a subscription that is known. */
@@ -63,6 +57,8 @@ class Subscription implements Execution {
     private readonly operations: Operations,
     private readonly arrivals: Arrivals,
     private readonly description: OperationDescription,
+    /** The operation that begins it, where there is one. */
+    private enclosing: Execution | undefined,
   ) {}
 
   attributes() {
@@ -91,6 +87,7 @@ class Subscription implements Execution {
 
   /** Whoever asks for the next event has dealt with the last one. */
   private follow(events: unknown): unknown {
+    this.enclosing = undefined;
     if (typeof events !== 'object' || events === null) return events;
     const home = this.home ?? context.active();
     for (const method of ['next', 'return', 'throw']) {
@@ -148,6 +145,7 @@ class Subscription implements Execution {
   }
 
   threw(thrown: unknown, isRecorded: boolean): void {
+    this.enclosing?.threw(thrown, isRecorded);
     this.failure ??= { thrown, isRecorded };
   }
 

@@ -1,11 +1,17 @@
-/** graphql-ws as a source of operations: two of its options tell where one begins and ends, and who has sent it. */
+/**
+ * graphql-ws as a source of operations: its callbacks tell what a client has sent, what of it is executed, and with which answer. It does all
+ * that in one listener of the socket's messages, which is called in a context that becomes that of the operation.
+ */
+import { EventEmitter } from 'node:events';
+import { type Context, context, createContextKey } from '@opentelemetry/api';
+import { LateContext } from '../local/late-context.js';
+import { messages } from '../tracing.messages.js';
 import type { Arrivals } from './arrival.js';
 import { operationIn, type OperationNode } from './graphql-document.js';
-import type { Operations } from './graphql-operation.js';
-import { servedOperation } from './graphql-served.js';
-import type { Subscriptions } from './graphql-subscription.js';
-import type { Carrier, CarrierSearch } from './websocket-carrier.js';
 import { guard } from './graphql-guard.js';
+import { type GraphqlOperation, inOperation, type Operations } from './graphql-operation.js';
+import { servedOperation } from './graphql-served.js';
+import type { Carrier, CarrierSearch } from './websocket-carrier.js';
 
 type Callback = (...args: unknown[]) => unknown;
 
@@ -18,41 +24,122 @@ interface ExecutionArgs {
 /** A client's connection, as graphql-ws hands it over. */
 interface Connection {
   readonly connectionParams?: unknown;
-  readonly extra?: { readonly request?: { readonly headers?: unknown } };
+  readonly extra?: { readonly request?: { readonly headers?: unknown }; readonly socket?: unknown };
+}
+
+/** What a client asks for. */
+interface Payload {
+  readonly query?: unknown;
+  readonly extensions?: unknown;
+}
+
+/** An operation that a client has sent. */
+interface Sent {
+  readonly operation: GraphqlOperation;
+  /** In which all of it is done. */
+  readonly context: Context;
+  isIdentified: boolean;
+  /** It is over; the first answer or failure counts. */
+  readonly answer: (answer: unknown) => void;
+  readonly fail: (thrown: unknown) => void;
 }
 
 export interface GraphqlWsTracing {
   readonly operations: Operations;
-  readonly subscriptions: Subscriptions;
   readonly arrivals: Arrivals;
   readonly search: CarrierSearch;
 }
 
+const MESSAGE = createContextKey('nestjs-tracing/graphql-ws-message');
+const SENT = createContextKey('nestjs-tracing/graphql-ws-operation');
+
 /** The options with ours around those of the user; `contextValue` is what operations are handed where they do not say. */
 export function tracedGraphqlWs(config: object, contextValue: unknown, tracing: GraphqlWsTracing): object {
-  const { context: own = contextValue, onOperation } = config as { context?: unknown; onOperation?: Callback };
-  const ends = new WeakMap<object, (answer: unknown) => void>();
+  const { context: own = contextValue, onConnect, onSubscribe, onOperation, onError } = config as Record<string, Callback | undefined>;
+  const underWay = new WeakMap<object, Sent>();
   const known = new WeakSet<OperationNode>();
+  const sentWith = (payload: unknown) => underWay.get(payload as object);
   return {
     ...config,
+    onConnect: (...args: unknown[]): unknown => {
+      guard(() => followMessages(args[0] as Connection));
+      return onConnect?.apply(config, args);
+    },
+    onSubscribe: (...args: unknown[]): unknown => {
+      const sent = guard(() => begin(args, tracing));
+      if (sent !== undefined) underWay.set(args[2] as object, sent);
+      return runIn(
+        sent,
+        () => onSubscribe?.apply(config, args),
+        execution => guard(() => identify(sent, execution, known, tracing)),
+      );
+    },
     context: (...args: unknown[]): unknown => {
-      const call = (): unknown => (typeof own === 'function' ? (own as Callback)(...args) : own);
-      const node = guard(() => ownOperation(args[3] as ExecutionArgs, known));
-      if (node === undefined) return call();
-      const headers = guard(() => headersOf(tracing.search, args)) ?? {};
-      if (node.operation !== 'subscription') return begin(node, headers, tracing, ends, call);
-      tracing.subscriptions.sentWith(node, headers);
-      return call();
+      const sent = sentWith(args[2]);
+      guard(() => identify(sent, args[3], known, tracing));
+      return runIn(sent, () => (typeof own === 'function' ? (own as Callback)(...args) : own));
     },
     onOperation: (...args: unknown[]): unknown => {
-      guard(() => {
-        const { document, operationName } = args[3] as ExecutionArgs;
-        const node = operationIn(document, operationName);
-        if (node !== undefined) ends.get(node)?.(args[4]);
-      });
+      sentWith(args[2])?.answer(args[4]);
       return onOperation?.apply(config, args);
     },
+    onError: (...args: unknown[]): unknown => {
+      sentWith(args[2])?.answer({ errors: args[3] });
+      return onError?.apply(config, args);
+    },
   };
+}
+
+/** From now on each message is handled in a context that becomes that of the operation in it, and an operation ends with its message. */
+function followMessages({ extra }: Connection): void {
+  const { socket } = extra ?? {};
+  if (!(socket instanceof EventEmitter)) return;
+  for (const listener of socket.rawListeners('message') as (Callback & { listener?: unknown })[]) {
+    // Those that are for one message, and ours.
+    if (listener.listener !== undefined) continue;
+    const following = function (this: unknown, ...args: unknown[]): unknown {
+      const message = new LateContext(context.active());
+      message.become(context.active().setValue(MESSAGE, message));
+      const handled = context.with(message, () => listener.apply(this, args));
+      if (handled instanceof Promise) {
+        // What graphql-ws throws ends there, and closes the socket.
+        const leave = () => (message.getValue(SENT) as Sent | undefined)?.fail(new Error(messages.operationNotExecuted()));
+        handled.then(leave, leave);
+      }
+      return handled;
+    };
+    // As Node marks wrappers: whoever takes the listener off takes ours.
+    Object.defineProperty(following, 'listener', { value: listener });
+    socket.off('message', listener);
+    socket.on('message', following);
+  }
+}
+
+function begin(args: unknown[], { operations, arrivals, search }: GraphqlWsTracing): Sent | undefined {
+  const { query } = args[2] as Payload;
+  const document = typeof query === 'string' && query !== '' ? query : undefined;
+  const made: { sent?: Sent } = {};
+  const served = servedOperation({ operations, arrivals, headers: headersOf(search, args), document }, operation => {
+    return new Promise((answer, fail) => {
+      made.sent = { operation, context: inOperation(context.active(), operation), isIdentified: false, answer, fail };
+    });
+  });
+  // Who has asked for it hears of it.
+  if (served instanceof Promise) served.catch(() => undefined);
+  const { sent } = made;
+  const message = context.active().getValue(MESSAGE);
+  if (sent !== undefined && message instanceof LateContext) message.become(sent.context.setValue(SENT, sent));
+  return sent;
+}
+
+/** It is known what is executed. */
+function identify(sent: Sent | undefined, execution: unknown, known: WeakSet<OperationNode>, { operations }: GraphqlWsTracing): void {
+  if (sent === undefined || sent.isIdentified || typeof execution !== 'object' || execution === null) return;
+  const node = ownOperation(execution, known);
+  if (node === undefined) return;
+  sent.isIdentified = true;
+  sent.operation.resolved(node);
+  operations.enlistDocument(node, sent.operation);
 }
 
 /** The operation that is executed, a copy of it where others are executed from the same document, as with persisted queries. */
@@ -69,31 +156,23 @@ function ownOperation(execution: ExecutionArgs, known: WeakSet<OperationNode>): 
   return own;
 }
 
-function begin(
-  node: OperationNode,
-  headers: Carrier,
-  { operations, arrivals }: GraphqlWsTracing,
-  ends: WeakMap<object, (answer: unknown) => void>,
-  call: () => unknown,
-): unknown {
-  const made: { contextValue?: unknown } = {};
-  const served = servedOperation({ operations, arrivals, headers, node }, operation => {
-    operations.enlistDocument(node, operation);
-    const contextValue = (made.contextValue = call());
-    return new Promise((resolve, reject) => {
-      ends.set(node, resolve);
-      // Without it nothing is executed.
-      if (contextValue instanceof Promise) contextValue.catch(reject);
-    });
-  });
-  // Who has asked for it hears of it.
-  if (served instanceof Promise) served.catch(() => undefined);
-  return made.contextValue;
+/** Calls a callback of the user in the operation; what it throws fails that. */
+function runIn(sent: Sent | undefined, call: () => unknown, note?: (result: unknown) => void): unknown {
+  if (sent === undefined) return call();
+  try {
+    const result = context.with(sent.context, call);
+    if (result instanceof Promise) result.then(note, sent.fail);
+    else note?.(result);
+    return result;
+  } catch (thrown) {
+    sent.fail(thrown);
+    throw thrown;
+  }
 }
 
 /** What came with the operation counts before what came with the connection. */
 function headersOf(search: CarrierSearch, [connection, , payload]: unknown[]): Carrier {
-  const { extensions } = (payload ?? {}) as { extensions?: unknown };
+  const { extensions } = (payload ?? {}) as Payload;
   const { connectionParams, extra } = (connection ?? {}) as Connection;
   const headers = (extra?.request?.headers ?? {}) as Carrier;
   return search.inObject(extensions) ?? search.inObject(connectionParams) ?? headers;

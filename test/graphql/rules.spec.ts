@@ -74,7 +74,7 @@ describe.each(servers)('an operation over a socket and %s', server => {
     const { names } = await askAll({
       inbound: {
         ignoreMessages: message => {
-          if (message.destination !== 'GraphQL Operation') asked.push(message);
+          asked.push(message);
           return message.destination === 'Change';
         },
       },
@@ -82,6 +82,19 @@ describe.each(servers)('an operation over a socket and %s', server => {
     expect(names).toEqual(['event subscription Numbers', 'query One', 'subscription Numbers']);
     expect(asked.map(({ system }) => system)).toEqual(Array(4).fill('graphql'));
     expect(asked.map(({ destination }) => destination)).toEqual(['One', 'Change', 'Numbers', 'Numbers']);
+  });
+
+  it('that is refused is known to rules by the name of its span', async () => {
+    const test = await start(server, { inbound: { ignoreMessages: ['GraphQL Operation'] } });
+    const client = test.socket();
+    for (const query of ['query No { none }', 'query One { one }']) {
+      await new Promise<void>(resolve => {
+        client.subscribe({ query }, { next: () => undefined, complete: resolve, error: () => resolve() });
+      });
+    }
+    await client.dispose();
+    await test.close();
+    expect(test.recorder.spans.map(({ name }) => name)).toEqual(['query One']);
   });
 
   it('is linked to a sender that is not trusted', async () => {
