@@ -41,6 +41,7 @@ export function soleServerAddress(list: unknown): ServerAddress | undefined {
 }
 
 const UNRECOGNISED = '_OTHER';
+const MAX_ORIGINAL = 256;
 
 /** What was called, or sent to; what Nest makes no text of (`undefined`, symbols, functions) has no name. */
 export function methodName(normalized: unknown): string {
@@ -48,7 +49,7 @@ export function methodName(normalized: unknown): string {
 }
 
 /** The method, as far as it is known. */
-export function rpcSpanName(system: string, method: string): string {
+export function rpcSpanName(system: string, method: string = UNRECOGNISED): string {
   return method === UNRECOGNISED ? system : method;
 }
 
@@ -57,6 +58,11 @@ export function rpcAttributes(system: string, method: string, server: ServerAddr
   const attributes: Attributes = { 'rpc.system.name': system, 'rpc.method': method };
   addServer(attributes, server);
   return attributes;
+}
+
+/** Attributes of a call of a method that the server does not know; anybody may call it anything, so it is none of the method names. */
+export function unknownMethodAttributes(system: string, called: string, server: ServerAddress | undefined): Attributes {
+  return { ...rpcAttributes(system, UNRECOGNISED, server), 'rpc.method_original': called.slice(0, MAX_ORIGINAL) };
 }
 
 /** `server.address` and `server.port`. */

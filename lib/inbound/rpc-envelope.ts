@@ -1,6 +1,6 @@
 /**
- * The `metadata` of the JSON envelope that TCP and Redis send. Nest hands it to handlers from 12.0.4 on, and custom deserializers may drop
- * it; here it is read where the envelope comes in.
+ * What came in, before Nest has found a handler for it: the `metadata` of the JSON envelope that TCP and Redis send, which Nest hands to
+ * handlers from 12.0.4 on and custom deserializers may drop, and the deliveries of RabbitMQ.
  */
 import { context, createContextKey } from '@opentelemetry/api';
 import { replaceMethod, undoAll } from '../local/replace-method.js';
@@ -11,13 +11,22 @@ type Headers = InboundRequest['headers'];
 
 const NOTHING: Headers = {};
 
-interface Envelope {
+export interface Envelope {
   metadata: unknown;
+  /** As the library of a broker delivers it. */
+  readonly delivery?: unknown;
+  /** No handler was found for it. */
+  isUnhandled?: boolean;
+}
+
+/** The message that is being taken in. */
+export function currentEnvelope(): Envelope | undefined {
+  return context.active().getValue(ENVELOPE) as Envelope | undefined;
 }
 
 /** What came in with the message that is being handled. */
 export function envelopeIn(): Headers {
-  const envelope = context.active().getValue(ENVELOPE) as Envelope | undefined;
+  const envelope = currentEnvelope();
   return isObject(envelope?.metadata) ? (envelope.metadata as Headers) : NOTHING;
 }
 
@@ -34,12 +43,22 @@ export function watchEnvelopes(server: object): () => void {
     replaceMethod(server, 'parseMessage', parseMessage => {
       return function (...args) {
         const raw = parseMessage.apply(this, args);
-        const envelope = context.active().getValue(ENVELOPE) as Envelope | undefined;
+        const envelope = currentEnvelope();
         if (envelope !== undefined) envelope.metadata = metadataOf(raw);
         return raw;
       };
     }),
   ]);
+}
+
+/** Notes every delivery that a server takes in; returns what ends it. */
+export function watchDeliveries(server: object): () => void {
+  return replaceMethod(server, 'handleMessage', handleMessage => {
+    return function (...args) {
+      const envelope: Envelope = { metadata: undefined, delivery: args[0] };
+      return context.with(context.active().setValue(ENVELOPE, envelope), () => handleMessage.apply(this, args));
+    };
+  });
 }
 
 function metadataOf(raw: unknown): unknown {

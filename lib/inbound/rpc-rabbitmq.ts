@@ -2,6 +2,7 @@
 import { rabbitmqAttributes, rabbitmqDestination } from '../conventions/messaging.js';
 import { serverAddressOf } from '../conventions/rpc.js';
 import { fromContext, lowerCased, propertyOf, textFrom, textOf } from './rpc-context.js';
+import { currentEnvelope, watchDeliveries } from './rpc-envelope.js';
 import type { RpcTransport } from './rpc-transport.js';
 
 interface Delivery {
@@ -13,9 +14,10 @@ export const rabbitmq: RpcTransport = {
   system: 'rabbitmq',
   protocol: 'messaging',
   operation: 'consume',
+  takesAnything: true,
   instrumentation: '@opentelemetry/instrumentation-amqplib',
   read(server, registered, [, ctx]) {
-    const { fields, properties } = (fromContext(ctx, 'getMessage') ?? {}) as Delivery;
+    const { fields, properties } = (fromContext(ctx, 'getMessage') ?? currentEnvelope()?.delivery ?? {}) as Delivery;
     const routingKey = textOf(fields?.routingKey);
     return {
       destination: rabbitmqDestination(textOf(fields?.exchange), routingKey, textOf(propertyOf(server, 'queue'))) ?? registered,
@@ -26,5 +28,6 @@ export const rabbitmq: RpcTransport = {
       attributes: () => rabbitmqAttributes(routingKey, fields?.deliveryTag),
     };
   },
+  watch: watchDeliveries,
   serverOf: server => serverAddressOf(propertyOf(server, 'urls'), 5672),
 };

@@ -1,13 +1,15 @@
 /** Where calls and messages of Nest's microservices enter: the handlers of every server that the application connects. */
 import type { ModulesContainer } from '@nestjs/core';
-import { SpanKind } from '@opentelemetry/api';
+import { type Span, SpanKind } from '@opentelemetry/api';
+import { markFailure } from '../conventions/failure.js';
 import { messageAttributes, messageSpanName } from '../conventions/messaging.js';
-import { rpcAttributes } from '../conventions/rpc.js';
+import { rpcAttributes, rpcSpanName, unknownMethodAttributes } from '../conventions/rpc.js';
 import { replaceMethod, undoAll } from '../local/replace-method.js';
 import { reportTrouble } from '../local/trouble.js';
 import { messages } from '../tracing.messages.js';
 import type { Arrival, Arrivals } from './arrival.js';
 import { untracedPatterns } from './controller-handlers.js';
+import { currentEnvelope } from './rpc-envelope.js';
 import { isGrpcServer, traceGrpcServer } from './rpc-grpc.js';
 import type { RpcServer, RpcTransport } from './rpc-transport.js';
 import { transportOf } from './rpc-transports.js';
@@ -59,6 +61,7 @@ class TracedServer {
     this.untraced = untracedPatterns(controllersOf(modules), pattern => this.nameOf(pattern));
     this.undo = undoAll([
       this.transport.watch?.(server) ?? (() => undefined),
+      this.transport.takesAnything === true ? this.watchUnhandled() : () => undefined,
       replaceMethod(server, 'addHandler', addHandler => (pattern, callback, isEventHandler, extras) => {
         const handler = callback as Handler;
         // One message, one span: an event's further handlers are called by the first.
@@ -90,19 +93,56 @@ class TracedServer {
     return traced;
   }
 
-  private describe(registered: string, args: unknown[]): Arrival {
+  /** Where nothing is `isRegistered`, the pattern is whatever the sender has made up: then it names no span. */
+  private describe(registered: string, args: unknown[], isRegistered = true): Arrival {
     const { server, transport } = this;
     const { system, fail, instrumentation } = transport;
-    const { pattern, template = registered, attributes: further, ...read } = transport.read(server, registered, args);
+    const {
+      pattern,
+      template = isRegistered ? registered : undefined,
+      attributes: further,
+      ...read
+    } = transport.read(server, registered, args);
     const ruled = pattern ?? read.destination;
     const message = { system, destination: ruled, url: ruled, headers: read.headers };
     if (transport.protocol === 'rpc') {
-      const attributes = () => ({ ...rpcAttributes(system, registered, transport.serverOf?.(server)), ...further?.() });
-      return { message, kind: SpanKind.SERVER, name: registered, attributes, fail, instrumentation };
+      const attributesOf = isRegistered ? rpcAttributes : unknownMethodAttributes;
+      const attributes = () => ({ ...attributesOf(system, registered, transport.serverOf?.(server)), ...further?.() });
+      const name = isRegistered ? registered : rpcSpanName(system);
+      return { message, kind: SpanKind.SERVER, name, attributes, fail, instrumentation };
     }
     const operation = { ...read, system, operation: transport.operation, type: 'process', template } as const;
     const attributes = () => ({ ...messageAttributes({ ...operation, server: transport.serverOf?.(server) }), ...further?.() });
     return { message, kind: SpanKind.CONSUMER, name: messageSpanName(operation), attributes, fail, instrumentation };
+  }
+
+  /** A message that Nest finds no handler for has a span all the same, which fails. */
+  private watchUnhandled(): () => void {
+    const refuse = (pattern: string): void => {
+      const envelope = currentEnvelope();
+      // Nest looks for the handlers of an event twice.
+      if (envelope === undefined || envelope.isUnhandled === true) return;
+      envelope.isUnhandled = true;
+      const failure = Object.assign(new Error(messages.noHandler()), { code: 'NO_HANDLER' });
+      const fail = (span: Span): void => markFailure(span, failure);
+      try {
+        this.arrivals.serve(
+          () => ({ ...this.describe(pattern, [], false), fail }),
+          () => {
+            throw failure;
+          },
+        );
+      } catch {
+        // That it failed is all there is to tell.
+      }
+    };
+    return replaceMethod(this.server, 'getHandlerByPattern', getHandlerByPattern => {
+      return function (...args) {
+        const handler = getHandlerByPattern.apply(this, args);
+        if (handler === null || handler === undefined) refuse(String(args[0]));
+        return handler;
+      };
+    });
   }
 
   private normalized(pattern: unknown): unknown {

@@ -35,6 +35,8 @@ export interface RpcTransport {
   readonly protocol: 'rpc' | 'messaging';
   /** The transport's word for handing a message to its handler. */
   readonly operation: string;
+  /** Whatever is sent comes in, also where there is no handler for it. @default false */
+  readonly takesAnything?: boolean;
   /** The official instrumentation of the transport's library: where it has opened the span of a message, there is no second one. */
   readonly instrumentation?: string;
   /** `args` are those of the handler: for sockets and brokers the data and Nest's context of the transport. */

@@ -19,6 +19,7 @@ const tcp: RpcTransport = {
   system: 'nestjs.tcp',
   protocol: 'rpc',
   operation: 'call',
+  takesAnything: true,
   read: (_server, registered) => ({ destination: registered, headers: envelopeIn() }),
   serverOf: server => serverAddress(Reflect.get(server, 'host'), Reflect.get(server, 'port')),
   watch: watchEnvelopes,
