@@ -1,5 +1,6 @@
 /** One running application: what its spans are made with, shared by every import of the module in it. */
 import { type Context, type Span, type TextMapPropagator, trace, type Tracer } from '@opentelemetry/api';
+import { undoAll } from './local/replace-method.js';
 import { discharge, enlist, type TracingApplication } from './local/work.js';
 import { createPipeline, type Pipeline } from './pipeline/pipeline.js';
 import { holdContextManager } from './pipeline/global-registration.js';
@@ -155,7 +156,7 @@ export class RunningApplication implements TracingApplication {
 
   private leaveForce(): void {
     this.isInForce = false;
-    for (const step of this.undo.splice(0).reverse()) step();
+    undoAll(this.undo.splice(0))();
     discharge(this);
     this.contextManager.release();
   }

@@ -24,6 +24,7 @@ export const messages = {
     `The callback "${option}" threw; its result is ignored and the application goes on. Further failures of it are counted, not logged.`,
   requestNotTraced: () => 'A request could not be traced and goes on without a span.',
   messageNotTraced: () => 'A call or message that came in could not be traced and is handled without a span.',
+  notPutBack: () => 'Something that was traced could not be put back as it was.',
   noHandler: () => 'There is no handler for this message.',
   operationNotExecuted: () => 'The operation was not executed.',
   messageNotSentTraced: () => 'A call or message that goes out could not be traced and is sent without a span.',

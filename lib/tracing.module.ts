@@ -28,6 +28,7 @@ import { traceGateways, witnessGateways } from './inbound/websocket-adapter.js';
 import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
 import { StartUp } from './inbound/start-up.js';
 import { openEntrances } from './inbound/static-providers.js';
+import { undoAll } from './local/replace-method.js';
 import { Tracer } from './local/tracer.js';
 import { installLogCorrelation } from './logs/log-correlation.js';
 import { traceJobProducers } from './outbound/bullmq.js';
@@ -166,7 +167,7 @@ export class TracingModule implements NestModule, OnModuleInit, OnApplicationBoo
     this.isClosed = true;
     this.startUp?.close();
     this.arrivals.close();
-    for (const close of this.entrances.splice(0).reverse()) close();
+    undoAll(this.entrances.splice(0))();
     this.adapterReady?.unsubscribe();
     await this.running.stop();
   }

@@ -1,4 +1,6 @@
 /** Puts a method of its own on one instance, so that nothing but that instance is touched. */
+import { messages } from '../tracing.messages.js';
+import { reportTrouble } from './trouble.js';
 
 export type Method = (this: unknown, ...args: unknown[]) => unknown;
 
@@ -15,13 +17,20 @@ export function replaceMethod(owner: object, name: string, wrap: (method: Method
   return () => {
     if (Object.getOwnPropertyDescriptor(owner, name)?.value !== replacement) return;
     if (own === undefined) Reflect.deleteProperty(owner, name);
-    else Object.defineProperty(owner, name, own);
+    // Frozen meanwhile, it stays.
+    else Reflect.defineProperty(owner, name, own);
   };
 }
 
-/** Several steps back as one. @internal */
+/** Several steps back as one, the last first; none keeps the others from being taken. @internal */
 export function undoAll(steps: readonly (() => void)[]): () => void {
   return () => {
-    for (const step of [...steps].reverse()) step();
+    for (const step of [...steps].reverse()) {
+      try {
+        step();
+      } catch (error) {
+        reportTrouble('undo', messages.notPutBack(), error);
+      }
+    }
   };
 }
