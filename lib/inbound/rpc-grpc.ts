@@ -18,12 +18,13 @@ import {
 import { recordFailure } from '../conventions/failure.js';
 import { rpcAttributes } from '../conventions/rpc.js';
 import { emitInContext } from '../local/emit-in-context.js';
-import { replaceMethod } from '../local/replace-method.js';
+import { replaceMethod, undoAll } from '../local/replace-method.js';
 import type { RunningSpan } from '../local/running-span.js';
 import { workIn } from '../local/work.js';
 import type { InboundRequest } from '../tracing.options.js';
 import type { Arrival, Arrivals } from './arrival.js';
 import { untracedPatterns } from './controller-handlers.js';
+import { propertyOf } from './rpc-context.js';
 import type { RpcServer } from './rpc-transport.js';
 
 interface Metadata {
@@ -55,16 +56,56 @@ export function isGrpcServer({ transportId }: RpcServer): boolean {
 /** Traces the calls of a gRPC server that has no methods yet; returns what ends it. */
 export function traceGrpcServer(server: RpcServer, controllers: Iterable<Function>, arrivals: Arrivals): () => void {
   const untraced = untracedPatterns(controllers, keyOf);
-  return replaceMethod(server, 'createServiceMethod', create => {
-    return function (handler, definition, ...rest) {
-      const method = create.call(this, handler, definition, ...rest);
-      if (typeof method !== 'function') return method;
-      const key = [...server.getHandlers()].find(([, registered]) => registered === handler)?.[0];
-      const pattern = typeof key === 'string' ? key : '';
-      const name = nameOf(definition, pattern);
-      return traced(method as Method, call => describe(name, call, Reflect.get(server, 'url')), untraced.has(pattern), arrivals);
+  const served = (method: Method, name: string, isUntraced: boolean): Method =>
+    traced(method, call => describe(name, call, Reflect.get(server, 'url')), isUntraced, arrivals);
+  return undoAll([
+    replaceMethod(server, 'createServiceMethod', create => {
+      return function (handler, definition, ...rest) {
+        const method = create.call(this, handler, definition, ...rest);
+        if (typeof method !== 'function') return method;
+        const key = [...server.getHandlers()].find(([, registered]) => registered === handler)?.[0];
+        const pattern = typeof key === 'string' ? key : '';
+        return served(method as Method, nameOf(definition, pattern), untraced.has(pattern));
+      };
+    }),
+    replaceMethod(server, 'createClient', createClient => {
+      const watch = (grpc: unknown): unknown => {
+        if (typeof grpc === 'object' && grpc !== null) traceMissing(grpc, (method, path) => served(method, nameOf({ path }, path), false));
+        return grpc;
+      };
+      return function (...args) {
+        const grpc = createClient.apply(this, args);
+        return grpc instanceof Promise ? grpc.then(watch) : watch(grpc);
+      };
+    }),
+  ]);
+}
+
+/** Methods of a service that the application has no handler for are answered by the gRPC server itself: it registers an answer for each. */
+function traceMissing(grpc: object, served: (method: Method, path: string) => Method): void {
+  replaceMethod(grpc, 'addService', addService => {
+    return function (service, implementation, ...rest) {
+      const missing = missingMethods(service, implementation);
+      const undo = replaceMethod(grpc, 'register', register => {
+        return function (path, method, ...others) {
+          const isMissing = missing.has(path) && typeof method === 'function';
+          return register.call(this, path, isMissing ? served(method as Method, String(path)) : method, ...others);
+        };
+      });
+      try {
+        return addService.call(this, service, implementation, ...rest);
+      } finally {
+        undo();
+      }
     };
   });
+}
+
+/** The paths of the methods that an implementation has not. */
+function missingMethods(service: unknown, implementation: unknown): Set<unknown> {
+  const definitions = Object.entries((service ?? {}) as Record<string, { path?: unknown; originalName?: unknown } | undefined>);
+  const isThere = (name: unknown) => typeof name === 'string' && propertyOf(implementation, name) !== undefined;
+  return new Set(definitions.flatMap(([name, method]) => (isThere(name) || isThere(method?.originalName) ? [] : [method?.path])));
 }
 
 function traced(method: Method, describeCall: (call: ServerCall) => Arrival, isUntraced: boolean, arrivals: Arrivals): Method {

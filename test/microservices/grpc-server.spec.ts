@@ -121,6 +121,26 @@ describe('a gRPC service', () => {
     expect((await recorder.waitForSpan(isServing)).parentSpanContext?.spanId).toBe(SPAN_ID);
   });
 
+  it('has spans for the streaming methods that nobody handles, and answers them as ever', async () => {
+    const { client } = await start({ controllers: [RequestScoped] });
+    const refused = (call: { on(event: 'error', listener: (error: Error) => void): unknown; resume?(): unknown }) =>
+      new Promise(resolve => {
+        call.on('error', resolve);
+        call.resume?.();
+      });
+    const collected = new Promise(resolve => client.collect(resolve).end());
+    const errors = await Promise.all([refused(client.list({})), collected, refused(client.talk().on('data', () => undefined))]);
+    expect(errors).toEqual(
+      ['List', 'Collect', 'Talk'].map(name =>
+        expect.objectContaining({ code: status.UNIMPLEMENTED, details: `The server does not implement the method ${name}` }),
+      ),
+    );
+    await recorder.waitForSpans(3);
+    expect(recorder.spans.map(({ name, status: { code } }) => [name, code]).sort()).toEqual(
+      ['Collect', 'List', 'Talk'].map(name => [`library.Desk/${name}`, SpanStatusCode.ERROR]),
+    );
+  });
+
   it('begins a trace where the caller has none', async () => {
     const { client } = await start();
     await ask(client);

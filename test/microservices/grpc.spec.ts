@@ -211,11 +211,15 @@ describe('a gRPC call', () => {
     expect(books.seen).toEqual(['quiet']);
   });
 
-  it('of a method that nobody handles fails at the caller', async () => {
+  it('of a method that nobody handles fails on both sides', async () => {
     await expect(inRequest(desk => firstValueFrom(desk.missing({})))).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
     await services.recorder.waitForTrace();
     expect((await calling()).attributes['rpc.status_code']).toBe('UNIMPLEMENTED');
-    expect(services.recorder.spans).toHaveLength(2);
+    const served = await serving();
+    expect(services.recorder.parentOf(served)).toBe(await calling());
+    expect(served).toMatchObject({ name: 'library.Desk/Missing', status: { code: SpanStatusCode.ERROR } });
+    expect(served.attributes).toMatchObject({ 'rpc.method': 'library.Desk/Missing', 'rpc.status_code': 'UNIMPLEMENTED' });
+    expect(services.recorder.spans).toHaveLength(3);
   });
 
   it('that is not answered before its deadline fails on both sides, each span ending once', async () => {
