@@ -40,11 +40,12 @@ export interface Schema {
   getSubscriptionType(): SchemaType | null | undefined;
 }
 
-/** The operation of a document that is executed. */
+/** The operation of a document that is executed; of several, none without a name. */
 export function operationIn(document: unknown, name: string | null | undefined): OperationNode | undefined {
   const { definitions } = (document ?? {}) as { definitions?: readonly OperationNode[] };
   const operations = definitions?.filter(({ kind }) => kind === 'OperationDefinition') ?? [];
-  return name === undefined || name === null ? operations[0] : operations.find(operation => operation.name?.value === name);
+  if (name === undefined || name === null) return operations.length === 1 ? operations[0] : undefined;
+  return operations.find(operation => operation.name?.value === name);
 }
 
 export function describeOperation(node: OperationNode | undefined, document?: unknown): OperationDescription {

@@ -2,6 +2,7 @@
 import { type Context, context, isSpanContextValid, type Link, type Span, SpanKind, trace } from '@opentelemetry/api';
 import type { OperationDescription } from '../conventions/graphql.js';
 import { replaceMethod } from '../local/replace-method.js';
+import { isUntraced } from '../local/run-in-span.js';
 import { workIn } from '../local/work.js';
 import type { Arrival, Arrivals } from './arrival.js';
 import { describeOperation, type ResolveInfo } from './graphql-document.js';
@@ -110,7 +111,9 @@ class Subscription implements Execution {
   deliver(): void {
     this.finish();
     this.failure = undefined;
-    const { operations, description } = this;
+    const { operations, description, home } = this;
+    // What the subscription itself wants no span of, its events do not.
+    if (home !== undefined && isUntraced(home)) return;
     const name = `event ${operations.spanName(description)}`;
     const arrival: Arrival = {
       message: { system: 'graphql', destination: description.name ?? name, headers: {} },

@@ -5,6 +5,7 @@
 import { EventEmitter } from 'node:events';
 import { type Context, context, createContextKey } from '@opentelemetry/api';
 import { LateContext } from '../local/late-context.js';
+import { shapeOf } from '../local/result-shape.js';
 import { messages } from '../tracing.messages.js';
 import type { Arrivals } from './arrival.js';
 import { operationIn, type OperationNode } from './graphql-document.js';
@@ -17,7 +18,7 @@ type Callback = (...args: unknown[]) => unknown;
 
 /** What is executed, as graphql-ws hands it over. */
 interface ExecutionArgs {
-  document?: unknown;
+  readonly document?: unknown;
   readonly operationName?: string | null;
 }
 
@@ -50,17 +51,26 @@ export interface GraphqlWsTracing {
   readonly search: CarrierSearch;
 }
 
+/** What an application may do in place of graphql: what is thrown there ends the operation, and nobody else is told. */
+const STEPS = ['parse', 'validate', 'execute', 'subscribe'];
 const MESSAGE = createContextKey('nestjs-tracing/graphql-ws-message');
 const SENT = createContextKey('nestjs-tracing/graphql-ws-operation');
 
 /** The options with ours around those of the user; `contextValue` is what operations are handed where they do not say. */
 export function tracedGraphqlWs(config: object, contextValue: unknown, tracing: GraphqlWsTracing): object {
-  const { context: own = contextValue, onConnect, onSubscribe, onOperation, onError } = config as Record<string, Callback | undefined>;
+  const callbacks = config as Record<string, Callback | undefined>;
+  const { context: own = contextValue, onConnect, onSubscribe, onOperation, onError } = callbacks;
   const underWay = new WeakMap<object, Sent>();
   const known = new WeakSet<OperationNode>();
   const sentWith = (payload: unknown) => underWay.get(payload as object);
+  const steps = STEPS.flatMap(name => {
+    const step = callbacks[name];
+    if (typeof step !== 'function') return [];
+    return [[name, (...args: unknown[]) => runIn(context.active().getValue(SENT) as Sent | undefined, () => step.apply(config, args))]];
+  });
   return {
     ...config,
+    ...(Object.fromEntries(steps) as object),
     onConnect: (...args: unknown[]): unknown => {
       guard(() => followMessages(args[0] as Connection));
       return onConnect?.apply(config, args);
@@ -71,7 +81,7 @@ export function tracedGraphqlWs(config: object, contextValue: unknown, tracing: 
       return runIn(
         sent,
         () => onSubscribe?.apply(config, args),
-        execution => guard(() => identify(sent, execution, known, tracing)),
+        execution => guard(() => identify(sent, execution, known, tracing)) ?? execution,
       );
     },
     context: (...args: unknown[]): unknown => {
@@ -132,42 +142,40 @@ function begin(args: unknown[], { operations, arrivals, search }: GraphqlWsTraci
   return sent;
 }
 
-/** It is known what is executed. */
-function identify(sent: Sent | undefined, execution: unknown, known: WeakSet<OperationNode>, { operations }: GraphqlWsTracing): void {
-  if (sent === undefined || sent.isIdentified || typeof execution !== 'object' || execution === null) return;
-  const node = ownOperation(execution, known);
-  if (node === undefined) return;
-  sent.isIdentified = true;
-  sent.operation.resolved(node);
-  operations.enlistDocument(node, sent.operation);
-}
-
-/** The operation that is executed, a copy of it where others are executed from the same document, as with persisted queries. */
-function ownOperation(execution: ExecutionArgs, known: WeakSet<OperationNode>): OperationNode | undefined {
-  const { document, operationName } = execution;
+/** It is known what is executed; returns that, or what is to be executed in its place. */
+function identify(sent: Sent | undefined, execution: unknown, known: WeakSet<OperationNode>, { operations }: GraphqlWsTracing): unknown {
+  if (sent === undefined || sent.isIdentified || typeof execution !== 'object' || execution === null) return execution;
+  const { document, operationName } = execution as ExecutionArgs;
   const node = operationIn(document, operationName);
-  if (node === undefined) return undefined;
+  if (node === undefined) return execution;
+  sent.isIdentified = true;
+  // A copy of it where others are executed from the same document, as with persisted queries.
   const own = known.has(node) ? { ...node } : node;
   known.add(own);
-  if (own !== node) {
-    const { definitions } = document as { definitions: readonly OperationNode[] };
-    execution.document = { ...(document as object), definitions: definitions.map(definition => (definition === node ? own : definition)) };
-  }
-  return own;
+  sent.operation.resolved(own);
+  operations.enlistDocument(own, sent.operation);
+  if (own === node) return execution;
+  const { definitions } = document as { definitions: readonly OperationNode[] };
+  const copy = { ...(document as object), definitions: definitions.map(definition => (definition === node ? own : definition)) };
+  return Reflect.set(execution, 'document', copy) ? execution : { ...execution, document: copy };
 }
 
-/** Calls a callback of the user in the operation; what it throws fails that. */
-function runIn(sent: Sent | undefined, call: () => unknown, note?: (result: unknown) => void): unknown {
+/** Calls a callback of the user in the operation, and revises what graphql-ws gets of it; what it throws fails the operation. */
+function runIn(sent: Sent | undefined, call: () => unknown, revise = (result: unknown): unknown => result): unknown {
   if (sent === undefined) return call();
-  try {
-    const result = context.with(sent.context, call);
-    if (result instanceof Promise) result.then(note, sent.fail);
-    else note?.(result);
-    return result;
-  } catch (thrown) {
+  const fail = (thrown: unknown): never => {
     sent.fail(thrown);
     throw thrown;
+  };
+  let result: unknown;
+  try {
+    result = context.with(sent.context, call);
+  } catch (thrown) {
+    return fail(thrown);
   }
+  // graphql-ws waits for whatever has a `then`.
+  const shape = shapeOf(result);
+  return shape === 'promise' || shape === 'thenable' ? Promise.resolve(result).then(revise, fail) : revise(result);
 }
 
 /** What came with the operation counts before what came with the connection. */

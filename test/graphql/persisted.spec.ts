@@ -42,6 +42,16 @@ class Numbers {
 const documents: Record<string, DocumentNode> = {
   together: parse('query Together { together(wanted: 10) }'),
   numbers: parse('subscription Numbers { numbers }'),
+  alone: parse('query Alone { together(wanted: 1) }'),
+  several: parse('query First { together(wanted: 1) } query Second { together(wanted: 1) }'),
+};
+
+/** In which form a callback returns what is to be executed. */
+const forms: Record<string, (execution: object) => unknown> = {
+  'at once': execution => execution,
+  'in a promise': execution => Promise.resolve(execution),
+  'in a thenable': execution => ({ then: (resolve: (value: object) => void) => resolve({ ...execution, contextValue: {} }) }),
+  frozen: execution => Object.freeze({ rootValue: {}, contextValue: {}, ...execution }),
 };
 
 describe('an operation over graphql-ws', () => {
@@ -55,9 +65,9 @@ describe('an operation over graphql-ws', () => {
           connectionParams?.isRefused === true ? Promise.reject(new RangeError('not you')) : {},
         subscriptions: {
           'graphql-ws': {
-            onSubscribe: (_context: unknown, _id: string, payload: { extensions?: { persisted?: string } }) => {
-              const document = documents[payload.extensions?.persisted ?? ''];
-              return document && { schema: test.app.get(GraphQLSchemaHost).schema, document };
+            onSubscribe: (_context: unknown, _id: string, { extensions }: { extensions?: { persisted?: string; form?: string } }) => {
+              const document = documents[extensions?.persisted ?? ''];
+              return document && forms[extensions?.form ?? 'at once']?.({ schema: test.app.get(GraphQLSchemaHost).schema, document });
             },
           },
         },
@@ -83,6 +93,24 @@ describe('an operation over graphql-ws', () => {
     const loads = test.recorder.spans.filter(({ name }) => name === 'Service.load');
     expect(loads.map(load => test.recorder.parentOf(load)?.name)).toEqual(Array(10).fill('query Together'));
     expect(new Set(loads.map(load => load.spanContext().traceId)).size).toBe(10);
+  });
+
+  it.each(Object.keys(forms))('that is persisted, and comes to graphql-ws %s, is apart from those before', async form => {
+    client = test.socket();
+    for (let i = 0; i < 2; i++) await ask({ query: '', extensions: { persisted: 'alone', form } });
+    await test.recorder.waitForSpans(4);
+    const names = test.recorder.spans.map(({ name }) => name);
+    expect(names).toEqual(['Service.load', 'query Alone', 'Service.load', 'query Alone']);
+    const [first, one, second, other] = test.recorder.spans;
+    expect([first, second].map(span => span && test.recorder.parentOf(span))).toEqual([one, other]);
+  });
+
+  it('that is one of several, nobody says which, goes by the name of none', async () => {
+    client = test.socket();
+    await expect(ask({ query: '', extensions: { persisted: 'several' } })).rejects.toHaveLength(1);
+    const span = await test.recorder.waitForSpan('GraphQL Operation');
+    expect(span.status).toEqual({ code: SpanStatusCode.ERROR, message: 'Unable to identify operation' });
+    expect(span.attributes['graphql.operation.name']).toBeUndefined();
   });
 
   it('that is a persisted subscription has its events linked to itself', async () => {

@@ -3,7 +3,7 @@ import { jest } from '@jest/globals';
 import { Inject, Injectable } from '@nestjs/common';
 import { Int, Query, Resolver, Subscription } from '@nestjs/graphql';
 import { SpanStatusCode } from '@opentelemetry/api';
-import { GraphQLError } from 'graphql';
+import { execute, type ExecutionArgs, GraphQLError } from 'graphql';
 import type { Client, SubscribePayload } from 'graphql-ws';
 import { GraphqlApplication, servers } from './graphql-application.js';
 
@@ -70,6 +70,10 @@ describe('an operation over graphql-ws', () => {
         if (extensions?.['refuse'] === 'by throwing') throw new RangeError('never you');
         return undefined;
       },
+      execute: (args: ExecutionArgs) => {
+        if (args.operationName === 'Fails') throw new RangeError('not this one');
+        return execute(args);
+      },
       onOperation: () => void log.push('operation'),
       onError: () => void log.push('error'),
     };
@@ -105,6 +109,14 @@ describe('an operation over graphql-ws', () => {
     expect(await ask(client, { query: '{ one }', extensions: { refuse } })).toEqual(outcome);
     const span = await test.recorder.waitForSpan('GraphQL Operation');
     expect(span.status).toEqual({ code: SpanStatusCode.ERROR, message });
+    expect(test.recorder.spans).toHaveLength(1);
+  });
+
+  it('that the application cannot execute fails its span with what was thrown', async () => {
+    expect(await ask(client, { query: 'query Fails { one }', operationName: 'Fails' })).toMatchObject({ reason: 'not this one' });
+    const span = await test.recorder.waitForSpan('query Fails');
+    expect(span.status).toEqual({ code: SpanStatusCode.ERROR, message: 'not this one' });
+    expect(span.attributes['error.type']).toBe('RangeError');
     expect(test.recorder.spans).toHaveLength(1);
   });
 

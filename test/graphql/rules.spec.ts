@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Int, Mutation, Query, Resolver, Subscription } from '@nestjs/graphql';
 import type { FinishedSpan } from '../../lib/viewer/model/trace-span.js';
-import { type InboundMessage, Tracer, type TracingOptions } from '../../lib/index.js';
+import { type InboundMessage, NoSpan, Tracer, type TracingOptions } from '../../lib/index.js';
 import { GraphqlApplication, type ServerName, servers } from './graphql-application.js';
 
 const SENDER = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
@@ -31,22 +31,36 @@ class Numbers {
     return this.downstream.call();
   }
 
-  @Subscription(() => Int, { resolve: ({ n }: { n: number }) => n }) numbers() {
-    const { downstream } = this;
-    downstream.call();
-    return (async function* () {
-      await Promise.resolve();
-      yield { n: 1 };
-    })();
+  @Subscription(() => Int, { resolve: answer }) numbers() {
+    this.downstream.call();
+    return events();
   }
+
+  @NoSpan() @Subscription(() => Int, { resolve: answer }) quiet() {
+    this.downstream.call();
+    return events();
+  }
+}
+
+function answer(this: Numbers, { n }: { n: number }) {
+  this.downstream.call();
+  return n;
+}
+
+async function* events() {
+  await Promise.resolve();
+  yield { n: 1 };
 }
 
 describe.each(servers)('an operation over a socket and %s', server => {
   /** Asks for all of them, one after the other. */
-  async function askAll(tracing: TracingOptions) {
+  async function askAll(
+    tracing: TracingOptions,
+    queries = ['query One { one }', 'mutation Change { change }', 'subscription Numbers { numbers }'],
+  ) {
     const test = await start(server, tracing);
     const client = test.socket({ traceparent: SENDER });
-    for (const query of ['query One { one }', 'mutation Change { change }', 'subscription Numbers { numbers }']) {
+    for (const query of queries) {
       await new Promise<void>((resolve, reject) => {
         client.subscribe({ query }, { next: ({ errors }) => errors && reject(errors[0] as Error), complete: resolve, error: reject });
       });
@@ -60,13 +74,25 @@ describe.each(servers)('an operation over a socket and %s', server => {
   it('passes the context of its sender on where it is ignored', async () => {
     const { names, carried } = await askAll({ inbound: { ignoreMessages: ['One', 'Change', 'Numbers'] } });
     expect(names).toEqual([]);
-    expect(carried).toEqual([SENDER, SENDER, SENDER]);
+    expect(carried).toEqual([SENDER, SENDER, SENDER, SENDER]);
   });
 
   it('passes the context of its sender on where the application is not traced', async () => {
     const { names, carried } = await askAll({ enabled: false });
     expect(names).toEqual([]);
-    expect(carried).toEqual([SENDER, SENDER, SENDER]);
+    expect(carried).toEqual([SENDER, SENDER, SENDER, SENDER]);
+  });
+
+  it('that wants no span passes the context of its sender on, events of a subscription included', async () => {
+    const { names, carried } = await askAll({}, ['subscription Quiet { quiet }']);
+    expect(names).toEqual([]);
+    expect(carried).toEqual([SENDER, SENDER]);
+  });
+
+  it('that is ignored has events that are, whatever these are called', async () => {
+    const { names, carried } = await askAll({ inbound: { ignoreMessages: ['subscription'] } }, ['subscription { numbers }']);
+    expect(names).toEqual([]);
+    expect(carried).toEqual([SENDER, SENDER]);
   });
 
   it('is known by its name to rules, of which each is asked once', async () => {
