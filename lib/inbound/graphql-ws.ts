@@ -40,6 +40,7 @@ interface Sent {
   /** In which all of it is done. */
   readonly context: Context;
   isIdentified: boolean;
+  isOver: boolean;
   /** It is over; the first answer or failure counts. */
   readonly answer: (answer: unknown) => void;
   readonly fail: (thrown: unknown) => void;
@@ -113,7 +114,10 @@ function followMessages({ extra }: Connection): void {
       const handled = context.with(message, () => listener.apply(this, args));
       if (handled instanceof Promise) {
         // What graphql-ws throws ends there, and closes the socket.
-        const leave = () => (message.getValue(SENT) as Sent | undefined)?.fail(new Error(messages.operationNotExecuted()));
+        const leave = () => {
+          const sent = message.getValue(SENT) as Sent | undefined;
+          if (sent?.isOver === false) sent.fail(new Error(messages.operationNotExecuted()));
+        };
         handled.then(leave, leave);
       }
       return handled;
@@ -130,8 +134,14 @@ function begin(args: unknown[], { operations, arrivals, search }: GraphqlWsTraci
   const document = typeof query === 'string' && query !== '' ? query : undefined;
   const made: { sent?: Sent } = {};
   const served = servedOperation({ operations, arrivals, headers: headersOf(search, args), document }, operation => {
-    return new Promise((answer, fail) => {
-      made.sent = { operation, context: inOperation(context.active(), operation), isIdentified: false, answer, fail };
+    return new Promise((resolve, reject) => {
+      const over = (end: (value: unknown) => void) => (value: unknown) => {
+        sent.isOver = true;
+        end(value);
+      };
+      const home = inOperation(context.active(), operation);
+      const sent: Sent = { operation, context: home, isIdentified: false, isOver: false, answer: over(resolve), fail: over(reject) };
+      made.sent = sent;
     });
   });
   // Who has asked for it hears of it.
