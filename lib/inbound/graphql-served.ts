@@ -21,7 +21,8 @@ export function servedOperation(sent: Sent, execute: (operation: GraphqlOperatio
     return { system: 'graphql', destination: description.name ?? operations.spanName(description), headers };
   };
   const description = describeOperation(undefined);
-  const entry = { isIgnored: (late: OperationDescription) => arrivals.isIgnored(messageOf(late)) };
+  const { isEnabled } = operations.application;
+  const entry = { isIgnored: (late: OperationDescription) => isEnabled && arrivals.isIgnored(messageOf(late)) };
   return arrivals.serve(
     () => ({
       message: messageOf(description),

@@ -118,7 +118,7 @@ class TracedServer {
 
   /** A message that Nest finds no handler for has a span all the same, which fails. */
   private watchUnhandled(): () => void {
-    const refuse = (pattern: string): void => {
+    const refuse = (pattern: unknown): void => {
       const envelope = currentEnvelope();
       // Nest looks for the handlers of an event twice.
       if (envelope === undefined || envelope.isUnhandled === true) return;
@@ -127,7 +127,7 @@ class TracedServer {
       const fail = (span: Span): void => markFailure(span, failure);
       try {
         this.arrivals.serve(
-          () => ({ ...this.describe(pattern, [], false), fail }),
+          () => ({ ...this.describe(String(pattern), [], false), fail }),
           () => {
             throw failure;
           },
@@ -139,7 +139,7 @@ class TracedServer {
     return replaceMethod(this.server, 'getHandlerByPattern', getHandlerByPattern => {
       return function (...args) {
         const handler = getHandlerByPattern.apply(this, args);
-        if (handler === null || handler === undefined) refuse(String(args[0]));
+        if (handler === null || handler === undefined) refuse(args[0]);
         return handler;
       };
     });
