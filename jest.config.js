@@ -1,15 +1,18 @@
 /**
- * Specs run as ES modules, as Nest 12 is. ts-jest only transpiles here (`isolatedModules`): types are checked by `npm run typecheck`, and a
- * warm run takes as long as with swc, but the metadata of decorators comes from the compiler that builds the package.
+ * Runs the specs as ES modules, like Nest 12. ts-jest only transpiles (`isolatedModules`); `npm run typecheck` checks the types. Unlike
+ * swc, it writes decorator metadata with the compiler that builds the package, and a warm run is as fast.
  *
  * @type {import('jest').Config}
  */
 export default {
   testEnvironment: '<rootDir>/test/clean-environment.cjs',
-  // Many specs start real processes, on machines that may be busy.
+  // Many specs wait for brokers, browsers and timers. Modules of a spec file stay in memory, so a large worker is replaced.
+  maxWorkers: 2,
+  workerIdleMemoryLimit: '1500MB',
+  // Many specs start processes, and the machine may be busy.
   testTimeout: 20_000,
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
-  // What needs more than Node and npm (`npm run test:foreign`); folders with applications of their own, and what was built.
+  // These folders need more than Node and npm (`npm run test:foreign`) or contain applications of their own.
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/(consumers|foreign|backends)/'],
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/consumers/'],
   extensionsToTreatAsEsm: ['.ts'],
@@ -19,7 +22,7 @@ export default {
     '^content-disposition$': '<rootDir>/test/content-disposition.cjs',
   },
   transform: { '^.+\\.ts$': ['ts-jest', { useESM: true, tsconfig: 'tsconfig.json' }] },
-  // The page runs in a browser and commands are processes of their own: specs look at them there, where nothing is counted.
+  // The page and the commands run in a browser or in their own processes, where coverage is not counted.
   collectCoverageFrom: ['lib/**/*.ts', '!lib/viewer/page/**', '!lib/**/command.ts'],
   coverageReporters: ['text', 'lcovonly'],
   coverageThreshold: { global: { statements: 95 } },

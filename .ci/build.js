@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Builds `dist/`: declarations and CommonJS by the compiler; the ES modules that Node loads joined to one file an entry point and what these
- * share, because opening eighty small modules costs an application more at its start than everything they do.
+ * Builds `dist/`: declarations and CommonJS by the compiler, ES modules joined to one file per entry point plus shared chunks. Opening
+ * eighty small modules would be the largest part of the start-up cost.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,17 +20,17 @@ rmSync('dist', { recursive: true, force: true });
 compile('tsconfig.cjs.json');
 writeFileSync('dist/cjs/package.json', '{"type":"commonjs"}\n');
 
-// Metadata of decorators is known to the compiler alone, so what is joined is its output. Rollup leaves every class its name.
+// Only the compiler writes the metadata of decorators, so Rollup joins its output. Rollup keeps class names.
 compile('tsconfig.build.json');
 const bundle = await rollup({
   input: Object.fromEntries([...imported, ...Object.values(bin)].map(file => [file.slice('./dist/esm/'.length, -'.js'.length), file])),
   external: id => !/^[./]/.test(id),
-  // The compiler's helpers for decorators look for an older copy of themselves there.
+  // The compiler's decorator helpers look for an existing copy of themselves in `this`.
   onLog: (level, log, report) => log.code === 'THIS_IS_UNDEFINED' || report(level, log),
 });
 const { output } = await bundle.generate({ format: 'es', chunkFileNames: 'chunk-[hash].js', minifyInternalExports: false });
 for (const file of readdirSync('dist/esm', { recursive: true })) if (file.endsWith('.js')) rmSync(join('dist/esm', file));
-// Comments are for who reads the declarations: here they would be parsed at every start.
+// Comments stay in the declarations only. In the code, Node would parse them at every start.
 const compilerOptions = { removeComments: true, target: ts.ScriptTarget.ESNext, module: ts.ModuleKind.ESNext };
 for (const { fileName, code } of output) {
   writeFileSync(join('dist/esm', fileName), ts.transpileModule(code, { compilerOptions }).outputText);

@@ -1,7 +1,10 @@
-/** Who may import whom in lib/ (CONTRIBUTING.md, "Imports"); each rule is an error. Run: npm run lint:imports */
+/** The import rules of lib/ (CONTRIBUTING.md, "Imports"). Each rule is an error. Run: npm run lint:imports */
 const SDK = '(^|/)@opentelemetry/(?!api(/|$))';
 const rule = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to });
 const lib = (...folders) => `^lib/(${folders.join('|')})/`;
+
+/** From bottom to top. Each folder may import those before it. */
+const LAYERS = ['options', 'conventions', 'propagation', 'wrapping', 'spans', 'api', 'nest', 'integrations'];
 
 module.exports = {
   forbidden: [
@@ -12,10 +15,54 @@ module.exports = {
       {},
       { couldNotResolve: true, pathNot: '^@opentelemetry/exporter-trace-otlp-grpc$' },
     ),
+    ...LAYERS.map((layer, place) =>
+      rule(
+        `${layer}-imports-what-is-below`,
+        `lib/${layer} imports ${LAYERS.slice(0, place).join(', ') || 'nothing else of lib/'}.`,
+        { path: lib(layer) },
+        { path: '^lib/', pathNot: lib(...LAYERS.slice(0, place + 1)) },
+      ),
+    ),
     rule(
-      'sdk-in-pipeline-only',
+      'integrations-know-no-integration',
+      'A technology is one folder; what two of them share belongs below.',
+      { path: '^lib/integrations/([^/]+)/' },
+      { path: '^lib/integrations/', pathNot: '^lib/integrations/$1/' },
+    ),
+    rule(
+      'wiring-names-integrations',
+      'Only the list of integrations, the module and the public names know that they exist.',
+      { path: '^lib/', pathNot: '^lib/(integrations/|tracing[.]module[.]ts$|index[.]ts$)' },
+      { path: lib('integrations') },
+    ),
+    rule(
+      'sdk-imports-no-hooks',
+      'What makes and exports spans knows neither Nest nor what is traced.',
+      { path: lib('sdk') },
+      { path: lib('api', 'nest', 'integrations') },
+    ),
+    rule(
+      'sdk-behind-the-application',
+      'Only the application builds the pipeline.',
+      { path: lib(...LAYERS, 'viewer', 'testing') },
+      { path: lib('sdk') },
+    ),
+    rule(
+      'entry-points',
+      'viewer/ and testing/ are packages of their own.',
+      { path: lib('viewer', 'testing') },
+      { path: lib('spans', 'api', 'nest', 'integrations') },
+    ),
+    rule(
+      'root-is-the-top',
+      'The module, the application and the public names are imported by users and by each other.',
+      { path: '^lib/[^/]+/' },
+      { path: '^lib/[^/]+$' },
+    ),
+    rule(
+      'sdk-in-sdk-only',
       'Instrumentation is written against @opentelemetry/api, so that it works with whatever SDK is registered.',
-      { path: '^lib/', pathNot: lib('pipeline', 'propagation', 'viewer', 'testing') },
+      { path: '^lib/', pathNot: lib('sdk', 'propagation', 'options', 'viewer', 'testing') },
       { path: SDK },
     ),
     rule(
@@ -26,17 +73,9 @@ module.exports = {
     ),
     rule(
       'sdk-as-types',
-      'viewer/ and testing/ know the SDK as types; a user may run another one.',
-      { path: lib('viewer', 'testing') },
+      'options/, viewer/ and testing/ know the SDK as types; a user may run another one.',
+      { path: lib('options', 'viewer', 'testing') },
       { path: SDK, dependencyTypesNot: ['type-only'] },
-    ),
-    rule('inbound-not-outbound', 'The two sides do not know each other.', { path: lib('inbound') }, { path: lib('outbound') }),
-    rule('outbound-not-inbound', 'The two sides do not know each other.', { path: lib('outbound') }, { path: lib('inbound') }),
-    rule(
-      'local-and-conventions-know-no-side',
-      'What is local, and what things are called, does not depend on where work comes from or goes to.',
-      { path: lib('local', 'conventions') },
-      { path: lib('inbound', 'outbound') },
     ),
     rule('index-is-for-users', 'lib/index.ts is imported by users and tests.', { path: '^lib/' }, { path: '^lib/index\\.ts$' }),
     rule(
@@ -54,7 +93,7 @@ module.exports = {
     rule(
       'packages-users-have',
       'lib/ imports dependencies and peers; dev dependencies are not there at a user.',
-      // The page is bundled; its build is not shipped.
+      // The page is bundled. Its build script is not published.
       { path: '^lib/', pathNot: '^lib/viewer/page/' },
       { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['npm', 'npm-peer', 'type-only'] },
     ),

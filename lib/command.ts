@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npx nestjs-tracing`: hands the command line to the one command there is. */
+/** `npx nestjs-tracing`: runs the viewer's command with the arguments of the command line. */
 import process from 'node:process';
 import { viewerCommand } from './viewer/command.js';
 

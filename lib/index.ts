@@ -1,27 +1,42 @@
-/** The public names of `nestjs-tracing`, one by one. */
-export { TracingModule, type TracingAsyncOptions, type TracingOptionsFactory } from './tracing.module.js';
+/** The public exports of `nestjs-tracing`. */
+export { TRACING_OPTIONS, TracingModule, type TracingAsyncOptions, type TracingOptionsFactory } from './tracing.module.js';
 export type {
+  DatabaseOptions,
+  DatabaseQuery,
   ExporterName,
-  GraphqlOptions,
   IgnoreRule,
   InboundMessage,
   InboundOptions,
   InboundRequest,
   InboundResponse,
+  Instrumentation,
   OutboundMessage,
   OutboundOptions,
   OutboundRequest,
   OutboundResponse,
   PropagatorName,
   TracingOptions,
-} from './tracing.options.js';
-export type { ViewerOptions } from './viewer/viewer-options.js';
-export { CurrentSpan } from './local/current-span.decorator.js';
-export { NoSpan } from './local/no-span.decorator.js';
-export { type FixedSpanOptions, Span, type SpanDecorator, type SpanOptions } from './local/span.decorator.js';
-export { SpanAttribute } from './local/span-attribute.decorator.js';
-export { Traceable, type TraceableOptions } from './local/traceable.decorator.js';
-export { Tracer } from './local/tracer.js';
-export { traceAxios } from './outbound/axios.js';
-export { traceQueue } from './outbound/bullmq.js';
-export { traceClientProxy } from './outbound/client-proxy.js';
+  ViewerOptions,
+} from './options/tracing-options.js';
+export type { CaptureOptions } from './options/capture-options.js';
+export type { GraphqlOptions } from './options/graphql-options.js';
+export type { FoldOptions, KeepHeader, KeepOptions } from './options/retention-options.js';
+export type { MethodRule, MethodsOptions, TracedMethod } from './options/methods-options.js';
+export { NoSpan } from './api/no-span.decorator.js';
+export {
+  CurrentSpan,
+  type FixedSpanOptions,
+  Span,
+  type SpanDecorator,
+  type SpanOptions,
+  Traceable,
+  type TraceableOptions,
+} from './api/span.decorator.js';
+export type { CallSpanOptions } from './api/traced-method.js';
+export { SpanAttribute } from './api/span-attribute.decorator.js';
+export { Tracer } from './api/tracer.js';
+export { traceWorker } from './integrations/bullmq/worker.js';
+export { traceDatabase } from './integrations/databases/trace-database.js';
+export { traceAxios } from './integrations/http-client/axios.js';
+export { traceClientProxy } from './integrations/microservices/client-proxy.js';
+export { traceQueue } from './integrations/trace-queue.js';

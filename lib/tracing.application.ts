@@ -1,108 +1,141 @@
-/** One running application: what its spans are made with, shared by every import of the module in it. */
-import { type Context, type Span, type TextMapPropagator, trace, type Tracer } from '@opentelemetry/api';
-import { undoAll } from './local/replace-method.js';
-import { discharge, enlist, type TracingApplication } from './local/work.js';
-import { createPipeline, type Pipeline } from './pipeline/pipeline.js';
-import { holdContextManager } from './pipeline/global-registration.js';
-import { createRelay } from './propagation/relay.propagator.js';
-import type { TracingOptions } from './tracing.options.js';
-import {
-  type ResolvedGraphqlOptions,
-  type ResolvedInboundOptions,
-  type ResolvedOutboundOptions,
-  resolveOptions,
-} from './tracing.resolution.js';
+/** A running application: its options, tracer and propagator, which all imports of the module share. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Context, type TextMapPropagator, trace, type Tracer } from '@opentelemetry/api';
+import { undoAll } from './wrapping/replace-method.js';
+import { discharge, enlist, type TracingApplication } from './spans/work.js';
+import { reportUnseenCopies } from './sdk/api-copies.js';
+import { disableEarly, registerInstrumentations } from './sdk/instrumentations.js';
+import { createPipeline, type Pipeline } from './sdk/pipeline.js';
+import { apiVersion, holdContextManager } from './sdk/global-registration.js';
+import { createPassthroughPropagator } from './propagation/passthrough.propagator.js';
+import { isSame } from './options/module-imports.js';
+import { messages } from './options/messages.js';
+import type { TracingOptions } from './options/tracing-options.js';
+import { resolveOptions, type ResolvedTracingOptions } from './options/resolved-options.js';
 
-const applications = new WeakMap<object, Promise<RunningApplication>>();
+/** The part of the shutdown deadline that the export of the last spans gets, in milliseconds. */
+const DELIVERY_MS = 1000;
+/** How often closing checks whether handlers are done, in milliseconds. */
+const LOOK_MS = 20;
+
+const applications = new WeakMap<object, { readonly options: TracingOptions; readonly running: Promise<RunningApplication> }>();
 
 /**
- * Applications that Nest has not brought up yet. Nobody is told when a start-up fails, and what failed is not closed either: the next
- * application to start finds it here, also where this file has been loaded anew (`jest.resetModules()`).
+ * Applications that Nest is still starting. If a start fails, Nest neither tells its modules nor closes them. The next application that
+ * starts finds the failed one here, even if this file was loaded again (`jest.resetModules()`).
  */
+interface Starts {
+  readonly pending: Set<RunningApplication>;
+  count: number;
+}
 const STARTS = Symbol.for('nestjs-tracing/starts');
-const starts: { readonly pending: Set<RunningApplication>; count: number } = ((
-  globalThis as {
-    [STARTS]?: { readonly pending: Set<RunningApplication>; count: number };
-  }
-)[STARTS] ??= { pending: new Set(), count: 0 });
+const starts: Starts = ((globalThis as { [STARTS]?: Starts })[STARTS] ??= { pending: new Set(), count: 0 });
 
-/** What the module and its imports share while the application runs. @internal */
+type Load = (options: ResolvedTracingOptions) => Promise<unknown>;
+
+/** The state that all imports of the module share while the application runs. @internal */
 export class RunningApplication implements TracingApplication {
-  readonly tracer: Tracer;
+  readonly tracer: Pick<Tracer, 'startSpan'>;
   readonly propagator: TextMapPropagator;
   readonly isEnabled: boolean;
+  readonly inbound: ResolvedTracingOptions['inbound'];
+  readonly outbound: ResolvedTracingOptions['outbound'];
+  readonly graphql: ResolvedTracingOptions['graphql'];
+  readonly databases: ResolvedTracingOptions['databases'];
+  readonly methods: ResolvedTracingOptions['methods'];
+  readonly logs: boolean;
+  readonly unsampledSpan: TracingApplication['unsampledSpan'];
+  /** When the start began, in milliseconds since 1970. Undefined if the start is not traced. */
+  readonly startedAt: number | undefined;
+  isClosing = false;
+  private readonly readUrlPrefix: Pipeline['traceUrlPrefix'];
   private inCharge: object | undefined;
   private isInForce = false;
   private isStopped = false;
   private readonly installs: (() => () => void)[] = [];
   private readonly undo: (() => void)[] = [];
-  private readonly contextManager = new LateContextManager();
+  private readonly shutdownTimeoutMs: number;
+  private stopsAt = 0;
+  private releaseContextManager: (() => void) | undefined;
 
   private constructor(
     private readonly pipeline: Pipeline | undefined,
-    propagator: TextMapPropagator,
-    readonly inbound: ResolvedInboundOptions,
-    readonly outbound: ResolvedOutboundOptions,
-    readonly graphql: ResolvedGraphqlOptions,
-    readonly logs: boolean,
-    /** When the start began, in milliseconds since 1970; `undefined` where it is not to be traced. */
-    readonly startedAt: number | undefined,
+    options: ResolvedTracingOptions,
+    startedAt: number,
   ) {
+    ({
+      inbound: this.inbound,
+      outbound: this.outbound,
+      graphql: this.graphql,
+      databases: this.databases,
+      methods: this.methods,
+      shutdownTimeoutMs: this.shutdownTimeoutMs,
+    } = options);
     this.isEnabled = pipeline !== undefined;
-    this.propagator = this.isEnabled ? propagator : this.contextManager.around(propagator);
-    // Nobody asks for the tracer of an application that is not enabled.
+    this.readUrlPrefix = pipeline?.traceUrlPrefix;
+    this.logs = this.isEnabled && options.logs;
+    this.startedAt = this.isEnabled && options.startUp ? startedAt : undefined;
+    this.propagator = pipeline?.propagator ?? this.passingOn(createPassthroughPropagator(options.propagators));
+    this.unsampledSpan = pipeline?.unsampledSpan ?? (() => undefined);
+    // A disabled application never uses its tracer.
     this.tracer = pipeline?.tracer ?? trace.getTracer('nestjs-tracing');
+    if (pipeline === undefined) disableEarly();
+    else this.installs.push(() => registerInstrumentations(options.instrumentations, pipeline.provider));
   }
 
-  /** The one application of a Nest container, however often the module is imported into it; the first import's options count. */
-  static of(options: TracingOptions, container: object): Promise<RunningApplication> {
-    let running = applications.get(container);
-    if (running === undefined) {
-      running = RunningApplication.start(options);
-      applications.set(container, running);
+  /**
+   * Returns the one application of a Nest container, for all imports of the module. Throws if imports have different options: their order
+   * would decide which ones apply. `importers` returns the names of the importing modules. `load` loads code that the options need.
+   */
+  static of(options: TracingOptions, container: object, importers: () => readonly string[], load: Load): Promise<RunningApplication> {
+    const first = applications.get(container);
+    if (first !== undefined) {
+      if (isSame(first.options, options)) return first.running;
+      // The error makes the start fail, and Nest does not close what failed. An application that is up already stays up.
+      first.running.then(
+        running => starts.pending.has(running) && running.giveWay(),
+        () => undefined,
+      );
+      throw new Error(messages.importedTwice(importers()));
     }
+    const running = RunningApplication.start(options, load);
+    applications.set(container, { options, running });
     return running;
   }
 
-  /** Checks the options and builds the pipeline; with tracing disabled nothing is built and nothing registered. */
-  private static async start(options: TracingOptions): Promise<RunningApplication> {
+  /** Returns the application of a Nest container. Returns undefined if the container is not traced. */
+  static in(container: object): Promise<RunningApplication> | undefined {
+    return applications.get(container)?.running;
+  }
+
+  /** Checks the options and builds the pipeline. If tracing is disabled, builds and registers nothing. */
+  private static async start(options: TracingOptions, load: Load): Promise<RunningApplication> {
     const startedAt = Date.now();
     const resolved = resolveOptions(options);
-    const { inbound, outbound, graphql, logs } = resolved;
     if (resolved.enabled) for (const forerunner of [...starts.pending]) forerunner.giveWay();
     const start = resolved.enabled ? ++starts.count : starts.count;
-    const pipeline = resolved.enabled ? await createPipeline(resolved) : undefined;
-    const propagator = pipeline?.propagator ?? createRelay(resolved.propagators);
-    const isStartTraced = pipeline !== undefined && resolved.startUp;
-    const application = new RunningApplication(
-      pipeline,
-      propagator,
-      inbound,
-      outbound,
-      graphql,
-      pipeline !== undefined && logs,
-      isStartTraced ? startedAt : undefined,
-    );
+    const [pipeline] = resolved.enabled ? await Promise.all([createPipeline(resolved), load(resolved)]) : [];
+    const application = new RunningApplication(pipeline, resolved, startedAt);
     application.enterForce();
     starts.pending.add(application);
-    // What failed while the pipeline was built is found out here.
+    // Another application has started meanwhile, so this start may have failed. If not, `proceed()` reverts this.
     if (start !== starts.count) application.giveWay();
     return application;
   }
 
-  /** Whether `module` is the one import that sets the hooks. */
+  /** Returns true for the first import that calls it: this import sets the hooks. */
   takeCharge(module: object): boolean {
     this.inCharge ??= module;
     return this.inCharge === module;
   }
 
   get traceUrlPrefix(): string | undefined {
-    return this.pipeline?.traceUrlPrefix;
+    return this.readUrlPrefix?.();
   }
 
-  /** Nest brings the application up: it is in force, also where another one has started meanwhile. */
+  /** Called during the start. Puts the application into force, even if another one has started meanwhile. */
   proceed(): void {
-    // Closed while it was starting.
+    // The application was closed during its start.
     if (this.isStopped) return;
     if (!this.isInForce) {
       this.pipeline?.comeBack();
@@ -111,37 +144,54 @@ export class RunningApplication implements TracingApplication {
     starts.pending.add(this);
   }
 
-  /** The application is up: only its own end takes it out of force. */
+  /** Called when the application is up. From now on only its own end takes it out of force. */
   succeed(): void {
     this.proceed();
     starts.pending.delete(this);
+    // All libraries are loaded by now. The check reads files, so it must not delay the start.
+    if (this.isEnabled) setImmediate(() => reportUnseenCopies(apiVersion())).unref();
   }
 
-  /** Installs what others in the process share, now and whenever the application comes into force; `install` returns how to undo it. */
+  /** Calls `install` now, if the application is in force, and whenever it comes into force. `install` returns how to undo it. */
   whileInForce(install: () => () => void): void {
     this.installs.push(install);
     if (this.isInForce) this.undo.push(install());
   }
 
-  unsampledSpan(parent: Context): Span | undefined {
-    return this.pipeline?.unsampledSpan(parent);
+  keepTrace(ctx: Context): boolean {
+    return this.pipeline?.keepTrace(ctx) ?? false;
   }
 
-  /** Delivers what has ended so far, within the deadline of the options. Never rejects. */
   async deliver(): Promise<void> {
     await this.pipeline?.forceFlush();
   }
 
-  /** Delivers what has been recorded, within the deadline of the options. */
+  /** Exports spans as soon as they end: the application begins to close, and its process may be killed meanwhile. */
+  exportAtOnce(): void {
+    this.isClosing = true;
+    this.pipeline?.exportAtOnce();
+  }
+
+  /** Waits until no handler is running, but leaves {@link stop} enough time before the deadline. */
+  async finish(isAtWork: () => boolean): Promise<void> {
+    this.stopsAt = performance.now() + this.shutdownTimeoutMs;
+    const waitsUntil = this.stopsAt - Math.min(this.shutdownTimeoutMs / 5, DELIVERY_MS);
+    // With the fake timers of a test the clock stands still, so the checks are counted, too.
+    for (let looks = this.shutdownTimeoutMs / LOOK_MS; isAtWork() && looks > 0 && performance.now() < waitsUntil; looks--) {
+      await pause(Math.min(LOOK_MS, waitsUntil - performance.now()));
+    }
+  }
+
+  /** Exports the recorded spans, within the rest of the deadline. */
   async stop(): Promise<void> {
     this.isStopped = true;
     starts.pending.delete(this);
     this.installs.length = 0;
     this.leaveForce();
-    await this.pipeline?.shutdown();
+    await this.pipeline?.shutdown(this.stopsAt - performance.now());
   }
 
-  /** Leaves the process as if the application had never been started. Its exporters stay usable: a second attempt may be given the same. */
+  /** Undoes the start of the application. Its exporters stay usable, because a second attempt may use the same ones. */
   private giveWay(): void {
     starts.pending.delete(this);
     this.leaveForce();
@@ -158,28 +208,20 @@ export class RunningApplication implements TracingApplication {
     this.isInForce = false;
     undoAll(this.undo.splice(0))();
     discharge(this);
-    this.contextManager.release();
+    this.releaseContextManager?.();
+    this.releaseContextManager = undefined;
   }
-}
 
-/** Holds a context manager from the moment a caller's context first travels through an application that is not traced itself. */
-class LateContextManager {
-  private leave: (() => void) | undefined;
-
-  around(propagator: TextMapPropagator): TextMapPropagator {
+  /** Registers a context manager for a disabled application, as soon as a caller's context comes in. */
+  private passingOn(propagator: TextMapPropagator): TextMapPropagator {
     return {
       inject: (ctx, carrier, setter) => propagator.inject(ctx, carrier, setter),
       extract: (ctx, carrier, getter) => {
         const incoming = propagator.extract(ctx, carrier, getter);
-        if (incoming !== ctx) this.leave ??= holdContextManager();
+        if (incoming !== ctx) this.releaseContextManager ??= holdContextManager();
         return incoming;
       },
       fields: () => propagator.fields(),
     };
-  }
-
-  release(): void {
-    this.leave?.();
-    this.leave = undefined;
   }
 }

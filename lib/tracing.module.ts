@@ -1,5 +1,4 @@
-/** Wires tracing into a Nest application: when each hook is set, and that all of them are taken out again. */
-import { EventEmitter } from 'node:events';
+/** The Nest module: installs tracing during the start of the application, and removes it at the end. */
 import {
   type DynamicModule,
   type FactoryProvider,
@@ -10,209 +9,165 @@ import {
   type NestModule,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
+  type OnModuleDestroy,
   type OnModuleInit,
   Optional,
   type Provider,
   type Type,
 } from '@nestjs/common';
-import { ApplicationConfig, HttpAdapterHost, LazyModuleLoader, ModulesContainer } from '@nestjs/core';
-import { Arrivals } from './inbound/arrival.js';
-import { workersEntrance } from './inbound/bullmq.js';
-import { entrancesOf } from './inbound/entrances.js';
-import { witnessHandlers } from './inbound/controller-handlers.js';
-import { ExceptionObserver } from './inbound/exception-observer.filter.js';
-import { traceGraphql } from './inbound/graphql.js';
-import { HttpServerTracing } from './inbound/http-server.js';
-import { traceRpcServers } from './inbound/rpc-server.js';
-import { traceGateways, witnessGateways } from './inbound/websocket-adapter.js';
-import { ServerSpanInterceptor } from './inbound/server-span.interceptor.js';
-import { StartUp } from './inbound/start-up.js';
-import { openEntrances } from './inbound/static-providers.js';
-import { undoAll } from './local/replace-method.js';
-import { Tracer } from './local/tracer.js';
-import { installLogCorrelation } from './logs/log-correlation.js';
-import { traceJobProducers } from './outbound/bullmq.js';
-import { traceClientProxies } from './outbound/client-proxies.js';
-import { traceFetch } from './outbound/fetch.js';
-import { traceHttpServices } from './outbound/http-service.js';
+import { ApplicationConfig, ExternalContextCreator, HttpAdapterHost, LazyModuleLoader, ModulesContainer } from '@nestjs/core';
+import { Tracer } from './api/tracer.js';
+import { integrations, loadIntegrations } from './integrations/list.js';
+import { handlers } from './nest/handlers.js';
+import { NestSeams } from './nest/integration.js';
+import { ServerSpanInterceptor } from './nest/server-span.interceptor.js';
+import { InboundOperations } from './spans/inbound.js';
 import { RunningApplication } from './tracing.application.js';
-import { messages } from './tracing.messages.js';
-import type { TracingOptions } from './tracing.options.js';
+import { callback, instanceOf, isObject, objectOf } from './options/checks.js';
+import { importersOf, isEmpty, reportCopies } from './options/module-imports.js';
+import { messages } from './options/messages.js';
+import type { TracingOptions } from './options/tracing-options.js';
 
-const OPTIONS = Symbol.for('nestjs-tracing/options');
+/**
+ * The injection token of the options of `forRoot(options)` or `forRootAsync()`. Tests override the options by it:
+ * `Test.createTestingModule({ imports: [AppModule] }).overrideProvider(TRACING_OPTIONS).useValue({ exporter: recorder })`.
+ * There is no such provider if no import of the module has options. @publicApi
+ */
+export const TRACING_OPTIONS = Symbol.for('nestjs-tracing/options');
 const RUNNING = Symbol.for('nestjs-tracing/running-application');
 
-/** Makes the options of {@link TracingModule.forRootAsync}. @publicApi */
+/** Creates the options of {@link TracingModule.forRootAsync}. @publicApi */
 export interface TracingOptionsFactory {
   createTracingOptions(): TracingOptions | Promise<TracingOptions>;
 }
 
-/** How {@link TracingModule.forRootAsync} comes by its options: exactly one of `useFactory`, `useClass`, `useExisting`. @publicApi */
+/** How {@link TracingModule.forRootAsync} gets its options: by exactly one of `useFactory`, `useClass`, `useExisting`. @publicApi */
 export interface TracingAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
-  /** Returns the options; receives the providers named in `inject`. */
+  /** Returns the options. Receives the providers named in `inject`. */
   readonly useFactory?: FactoryProvider<TracingOptions | Promise<TracingOptions>>['useFactory'];
-  /** Tokens of what `useFactory` receives. @default [] */
+  /** Tokens of the providers that `useFactory` receives. @default [] */
   readonly inject?: FactoryProvider['inject'];
-  /** A class that is instantiated to make the options. */
+  /** A class that Nest instantiates to create the options. */
   readonly useClass?: Type<TracingOptionsFactory>;
-  /** A provider of an imported module that makes the options. */
+  /** A provider of an imported module that creates the options. */
   readonly useExisting?: Type<TracingOptionsFactory> | string | symbol;
 }
 
-/** Traces the application that imports it. Global: import it once, in the root module. @publicApi */
+/** At the end of the application, Nest calls this module first and {@link TracingModule} last. */
+@Module({})
+class TracingShutdownModule implements OnModuleDestroy {
+  constructor(private readonly modules: ModulesContainer) {
+    // At the end, Nest calls modules by their distance from the root, the nearest first, and waits for each.
+    for (const module of modules.values()) if (module.metatype === TracingShutdownModule) module.distance = -Infinity;
+  }
+
+  /** Other modules close next. They may take longer than the process has, for example to drain a queue. */
+  onModuleDestroy(): void {
+    RunningApplication.in(this.modules)?.then(
+      running => running.exportAtOnce(),
+      () => undefined,
+    );
+  }
+}
+
+/** Traces the application that imports it. It is global: import it once, in the root module. @publicApi */
 @Module({})
 export class TracingModule implements NestModule, OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly interceptor: ServerSpanInterceptor;
-  private readonly http: HttpServerTracing;
-  private readonly arrivals: Arrivals;
-  /** False for a second import into the same application, and for one without `forRoot()`. */
+  private readonly inbound: InboundOperations;
+  private readonly seams: NestSeams;
+  /** True for the one import that installs tracing. False for other imports into the same application. */
   private readonly isInCharge: boolean;
-  private readonly adapterReady: { unsubscribe(): void } | undefined;
-  private readonly startUp: StartUp | undefined;
-  private isClosed = false;
-  /** What ends the tracing of what else enters. */
-  private readonly entrances: (() => void)[] = [];
 
-  /** Nest's to call. @internal */
+  /** @internal */
   constructor(
     @Optional() @Inject(RUNNING) private readonly running: RunningApplication,
-    private readonly config: ApplicationConfig,
-    private readonly modules: ModulesContainer,
-    private readonly adapterHost: HttpAdapterHost,
-    private readonly lazyModules: LazyModuleLoader,
+    config: ApplicationConfig,
+    modules: ModulesContainer,
+    adapterHost: HttpAdapterHost,
+    lazyModules: LazyModuleLoader,
+    externalContexts: ExternalContextCreator,
   ) {
     if (running === undefined) throw new Error(messages.importedWithoutForRoot());
-    this.interceptor = new ServerSpanInterceptor(running);
-    this.http = new HttpServerTracing(running, config);
-    this.arrivals = new Arrivals(running);
+    const nest = { config, modules, adapterHost, lazyModules, externalContexts };
+    this.inbound = new InboundOperations(running);
+    this.seams = new NestSeams(running, nest, this.inbound, new ServerSpanInterceptor(this.inbound), this);
     this.isInCharge = running.takeCharge(this);
     if (!this.isInCharge) return;
-    if (running.isEnabled) config.addGlobalInterceptor(this.interceptor);
-    // Interceptors make streams of what handlers return, also where there is nothing for them to do.
-    const onSeam = () => this.withdrawInterceptor();
-    this.entrances.push(
-      traceRpcServers(modules, this.arrivals, onSeam),
-      traceGateways(running, config, modules, this.arrivals, {
-        onAdapter: onSeam,
-        onPolling: (server, path) => this.http.leaveToSockets(server, path),
-      }),
-    );
-    this.beFirstAndLast();
-    if (!running.isEnabled) return;
-    const { startedAt } = running;
-    if (startedAt !== undefined) this.startUp = new StartUp(running, startedAt, () => running.deliver());
-    // Controllers are classes only so far: what wraps their handlers now is what the routers find later.
-    for (const controller of this.controllers()) running.whileInForce(() => witnessHandlers(controller));
-    running.whileInForce(() => witnessGateways(modules));
-    // Fires at once where the adapter exists already; under a TestingModule when the application is created.
-    this.adapterReady = adapterHost.init$.subscribe(() => this.http.hookAdapter(adapterHost.httpAdapter));
-    running.whileInForce(() => installLogCorrelation(running));
+    for (const integration of [handlers, ...integrations]) {
+      if (running.isEnabled || integration.passesThrough === true) integration.install(running, this.seams);
+    }
+    beFirstAndLast(modules);
   }
 
-  /** Traces the application. Works without options; see {@link TracingOptions} for what can be set. */
-  static forRoot(options: TracingOptions = {}): DynamicModule {
-    return moduleWith([{ provide: OPTIONS, useValue: options }]);
+  /**
+   * Traces the application. Works without options; {@link TracingOptions} names the defaults. Several imports share one tracing: those
+   * without options use those of the other import. Different options, or options that are not valid, make the start fail with an error.
+   */
+  static forRoot(options?: TracingOptions): DynamicModule {
+    const isNothingSet = options === undefined || (isObject(options) && isEmpty(options));
+    return moduleWith(isNothingSet ? [] : [{ provide: TRACING_OPTIONS, useValue: options }]);
   }
 
-  /** As {@link forRoot}, with options that other providers help to make. */
+  /**
+   * Like {@link forRoot}, with options that other providers help to create. Throws an Error unless exactly one of `useFactory`, `useClass`
+   * and `useExisting` is set.
+   */
   static forRootAsync(options: TracingAsyncOptions): DynamicModule {
     return moduleWith(optionsProviders(options), options.imports);
   }
 
-  /** Middleware is configured after gateways were built and right before HTTP routes take their copy of the global enhancers. */
+  /** Nest configures middleware after it has built gateways, and right before HTTP routes copy the global enhancers. */
   async configure(_consumer: MiddlewareConsumer): Promise<void> {
     if (!this.isInCharge) return;
     this.running.proceed();
-    if (this.running.isEnabled) {
-      this.withdrawInterceptor();
-      this.config.addGlobalFilter(new ExceptionObserver());
-    }
-    await traceGraphql(this.running, this.modules, this.arrivals);
+    await this.seams.configure();
   }
 
   onModuleInit(): void {
     if (!this.isInCharge) return;
     this.running.proceed();
-    // Routes are registered: whatever is built from here on carries the interceptor again.
-    const interceptors = this.config.getGlobalInterceptors();
-    if (this.running.isEnabled && !interceptors.includes(this.interceptor)) interceptors.unshift(this.interceptor);
-    const server: unknown = this.adapterHost.httpAdapter?.getHttpServer();
-    if (server instanceof EventEmitter) this.http.hookServer(server);
-    this.running.whileInForce(() => traceHttpServices(this.modules, this.lazyModules));
-    this.running.whileInForce(() => traceClientProxies(this.running, this.modules, this.lazyModules));
-    this.running.whileInForce(() => traceJobProducers(this.modules, this.lazyModules));
-    this.entrances.push(
-      openEntrances(
-        this.modules,
-        entrancesOf(this.running, this.arrivals, () => this.running.deliver()),
-      ),
-    );
-    this.startUp?.instantiated(this.modules, server instanceof EventEmitter ? server : undefined, this);
-    if (this.running.outbound.fetch) this.running.whileInForce(traceFetch);
+    this.seams.init();
   }
 
   onApplicationBootstrap(): void {
     if (!this.isInCharge) return;
     this.running.succeed();
-    this.startUp?.bootstrapping();
-    // What providers made when their modules were initialized; what they make now comes in a moment.
-    this.lookAgain();
-    setImmediate(() => this.lookAgain());
+    this.seams.bootstrap();
   }
 
-  /** The HTTP server has been closed by now: what was in flight has ended. */
+  /** Nest has closed its servers by now. Handlers may still be running. */
   async onApplicationShutdown(): Promise<void> {
     if (!this.isInCharge) return;
-    this.http.close();
-    this.isClosed = true;
-    this.startUp?.close();
-    this.arrivals.close();
-    undoAll(this.entrances.splice(0))();
-    this.adapterReady?.unsubscribe();
+    this.seams.beginToClose();
+    await this.running.finish(() => this.inbound.isAtWork);
+    this.seams.close();
     await this.running.stop();
-  }
-
-  private lookAgain(): void {
-    if (this.isClosed) return;
-    this.running.whileInForce(() => traceClientProxies(this.running, this.modules, this.lazyModules));
-    this.running.whileInForce(() => traceJobProducers(this.modules, this.lazyModules));
-    this.entrances.push(openEntrances(this.modules, [workersEntrance(this.arrivals)]));
-  }
-
-  /**
-   * Nest calls the hooks of modules by their distance from the root, and when closing the other way round: every provider is looked at
-   * before its hooks run, and what is under way when the application closes ends before its spans are delivered.
-   */
-  private beFirstAndLast(): void {
-    for (const module of this.modules.values()) if (module.metatype === TracingModule) module.distance = Infinity;
-  }
-
-  private withdrawInterceptor(): void {
-    const interceptors = this.config.getGlobalInterceptors();
-    const position = interceptors.indexOf(this.interceptor);
-    if (position >= 0) interceptors.splice(position, 1);
-  }
-
-  private *controllers(): Generator<Type> {
-    for (const module of this.modules.values()) {
-      for (const { metatype } of module.controllers.values()) {
-        if (typeof metatype === 'function') yield metatype as Type;
-      }
-    }
   }
 }
 
+/**
+ * Makes this module the farthest from the root. Nest calls the farthest first at the start, so tracing sees each provider before its hooks
+ * run. Nest calls it last at the end, so work in flight ends before the last export.
+ */
+function beFirstAndLast(modules: ModulesContainer): void {
+  for (const module of modules.values()) if (module.metatype === TracingModule) module.distance = Infinity;
+}
+
+/** Builds the module. Without own options it injects those of another import, which exports them globally. */
 function moduleWith(optionsProvider: Provider[], imports: ModuleMetadata['imports'] = []): DynamicModule {
+  // Reported now, because a start that fails may not create an instance.
+  reportCopies();
   return {
     module: TracingModule,
     global: true,
-    imports,
+    imports: [TracingShutdownModule, ...imports],
     providers: [
       ...optionsProvider,
       {
         provide: RUNNING,
-        inject: [OPTIONS, ModulesContainer],
-        useFactory: RunningApplication.of,
+        inject: [{ token: TRACING_OPTIONS, optional: true }, ModulesContainer],
+        useFactory: (options: TracingOptions | undefined, modules: ModulesContainer) =>
+          RunningApplication.of(options === undefined ? {} : options, modules, () => importersOf(modules, TracingModule), loadIntegrations),
       },
       {
         provide: Tracer,
@@ -220,20 +175,32 @@ function moduleWith(optionsProvider: Provider[], imports: ModuleMetadata['import
         useFactory: (running: RunningApplication) => new Tracer(running),
       },
     ],
-    exports: [Tracer],
+    exports: optionsProvider.length === 0 ? [Tracer] : [Tracer, TRACING_OPTIONS],
   };
 }
 
-function optionsProviders({ useFactory, useClass, useExisting, inject }: TracingAsyncOptions): Provider[] {
+const ASYNC_OPTIONS = [
+  'imports',
+  'inject',
+  'useFactory',
+  'useClass',
+  'useExisting',
+] as const satisfies readonly (keyof TracingAsyncOptions)[];
+
+function optionsProviders(options: TracingAsyncOptions): Provider[] {
+  const { useFactory, useClass, useExisting, inject } = objectOf('forRootAsync()', options, ASYNC_OPTIONS);
   const given = [useFactory, useClass, useExisting].filter(way => way !== undefined);
   if (given.length !== 1) throw new Error(messages.asyncOptionsAmbiguous(given.length));
-  if (useFactory !== undefined) return [{ provide: OPTIONS, useFactory, inject }];
+  if (useFactory !== undefined) {
+    return [{ provide: TRACING_OPTIONS, useFactory: callback('forRootAsync().useFactory', useFactory), inject }];
+  }
   const factory = useClass ?? useExisting ?? '';
+  const path = `forRootAsync().${useClass === undefined ? 'useExisting' : 'useClass'}`;
   return [
     {
-      provide: OPTIONS,
+      provide: TRACING_OPTIONS,
       inject: [factory],
-      useFactory: (made: TracingOptionsFactory) => made.createTracingOptions(),
+      useFactory: (made: TracingOptionsFactory) => instanceOf('createTracingOptions')(path, made).createTracingOptions(),
     },
     ...(useClass === undefined ? [] : [{ provide: useClass, useClass }]),
   ];

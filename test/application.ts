@@ -1,4 +1,4 @@
-/** An application put together by hand, for specs of one part: spans go to memory, nothing of Nest is started. */
+/** Builds a TracingApplication by hand for specs of one part. Spans stay in memory, and Nest is not started. */
 import {
   type Context,
   context,
@@ -22,10 +22,15 @@ import {
   SimpleSpanProcessor,
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace-node';
-import { discharge, enlist, type TracingApplication, withWork } from '../lib/local/work.js';
-import type { ResolvedGraphqlOptions, ResolvedInboundOptions, ResolvedOutboundOptions } from '../lib/tracing.resolution.js';
+import { discharge, enlist, type TracingApplication, withWork } from '../lib/spans/work.js';
+import type {
+  ResolvedDatabaseOptions,
+  ResolvedGraphqlOptions,
+  ResolvedInboundOptions,
+  ResolvedOutboundOptions,
+} from '../lib/options/resolved-options.js';
 
-/** A context without parent that belongs to `application`. */
+/** Returns a context of `application` without a parent span. */
 export function rootContextOf(application: TracingApplication): Context {
   return withWork(ROOT_CONTEXT, { application });
 }
@@ -47,11 +52,20 @@ export class TestApplication implements TracingApplication {
   readonly tracer;
   readonly propagator;
   readonly isEnabled;
+  readonly isClosing = false;
   readonly logs;
   readonly traceUrlPrefix;
   readonly inbound: ResolvedInboundOptions;
   readonly outbound: ResolvedOutboundOptions;
-  readonly graphql: ResolvedGraphqlOptions = { operations: false, resolvers: false, fields: false, document: false, operationNames: true };
+  readonly databases: ResolvedDatabaseOptions = { ignore: [], queryText: true, captureParameters: false };
+  readonly graphql: ResolvedGraphqlOptions = {
+    operations: false,
+    resolvers: false,
+    fields: false,
+    document: false,
+    operationNames: true,
+    subscriptionEvents: 'link',
+  };
   private readonly exporter = new InMemorySpanExporter();
   private readonly started: Span[] = [];
   private readonly provider;
@@ -86,7 +100,15 @@ export class TestApplication implements TracingApplication {
     return this.foreseen?.(parent);
   }
 
-  /** Ended spans, in the order of their ends. */
+  keepTrace(): boolean {
+    return true;
+  }
+
+  deliver(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** The ended spans, in the order of their ends. */
   get spans(): ReadableSpan[] {
     return this.exporter.getFinishedSpans();
   }
@@ -95,24 +117,24 @@ export class TestApplication implements TracingApplication {
     return this.spans.map(({ name }) => name);
   }
 
-  /** How many spans have been opened and not ended. */
+  /** The number of spans that have started but not ended. */
   get openSpans(): number {
     return this.started.length - this.spans.length;
   }
 
-  /** The one ended span of that name. */
+  /** Returns the only ended span with that name. */
   span(name: string): ReadableSpan {
     const [span, ...others] = this.spans.filter(candidate => candidate.name === name);
     if (span === undefined || others.length > 0) throw new Error(`${others.length + (span ? 1 : 0)} spans "${name}":\n${this.tree()}`);
     return span;
   }
 
-  /** Names of a span's children, in the order of their ends. */
+  /** Returns the names of a span's children, in the order of their ends. */
   childrenOf(parent: ReadableSpan): string[] {
     return this.spans.filter(span => span.parentSpanContext?.spanId === parent.spanContext().spanId).map(({ name }) => name);
   }
 
-  /** The spans as an indented list. */
+  /** Returns the spans as an indented list. */
   tree(): string {
     const lines: string[] = [];
     const known = new Set(this.spans.map(span => span.spanContext().spanId));
@@ -124,7 +146,7 @@ export class TestApplication implements TracingApplication {
     return lines.join('\n');
   }
 
-  /** Forgets everything; returns what the SDK found fault with: a span ended twice, an event on a span that had ended. */
+  /** Deletes all spans. Returns the SDK's complaints, such as a span that ended twice or an event on an ended span. */
   reset(): string[] {
     this.exporter.reset();
     this.started.length = 0;
@@ -153,7 +175,7 @@ function registerGlobals(contextManager: ContextManager): void {
   context.setGlobalContextManager(contextManager);
 }
 
-/** A span with ids that records nothing, as a sampler's refusal makes it. */
+/** Returns a non-recording span with ids, as for a negative sampling decision. */
 export function refusedSpan(traceId = '1'.repeat(32), spanId = '2'.repeat(16)): Span {
   return trace.wrapSpanContext({ ...INVALID_SPAN_CONTEXT, traceId, spanId, traceFlags: TraceFlags.NONE });
 }
@@ -170,6 +192,8 @@ const inboundDefaults: ResolvedInboundOptions = {
   knownMethods: new Set(['GET', 'POST', 'PUT', 'DELETE']),
   trustForwardedHeaders: false,
   responseHeader: undefined,
+  captureOnFailure: undefined,
+  keepHeader: undefined,
   onRequest: undefined,
   onResponse: undefined,
 };
@@ -183,6 +207,7 @@ const outboundDefaults: ResolvedOutboundOptions = {
   redactQueryKeys: [],
   knownMethods: new Set(['GET', 'POST', 'PUT', 'DELETE']),
   fetch: true,
+  http: true,
   onRequest: undefined,
   onResponse: undefined,
 };

@@ -1,2 +1,2 @@
-// The content-disposition package as CommonJS: @fastify/static, which mercurius loads, requires one that is an ES module.
+// Provides the package content-disposition as CommonJS. @fastify/static, which mercurius loads, requires it, but it is an ES module.
 module.exports = require('../node_modules/content-disposition/dist/index.js');

@@ -1,4 +1,4 @@
-/** A query as database libraries build it: no promise, and it runs when somebody waits for it. */
+/** A query like those of database libraries: not a promise, and it runs only when it is awaited. */
 export class LazyQuery<T> implements PromiseLike<T> {
   constructor(private readonly run: () => T) {}
 

@@ -1,4 +1,4 @@
-/** A traced application without server, as specs of what happens inside one need it. */
+/** Starts a traced application without a server, for specs of work inside the process. */
 import { type INestApplicationContext, Module, type ModuleMetadata } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Tracer, TracingModule, type TracingOptions } from '../lib/index.js';
@@ -20,12 +20,12 @@ export class TracedContext {
     return new TracedContext(recorder, await NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false }));
   }
 
-  /** In a root span "request". */
+  /** Calls `fn` in a root span "request". */
   inRequest<T>(fn: () => T): T {
     return this.context.get(Tracer).span('request', fn);
   }
 
-  /** How often each span occurs, with the name of its parent in front. */
+  /** Returns each span with the name of its parent, and how often it occurs. */
   hops(): string[] {
     return this.recorder.spans.map(span => `${this.recorder.parentOf(span)?.name ?? '-'} > ${span.name}`).sort();
   }

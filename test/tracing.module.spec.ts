@@ -1,12 +1,14 @@
+import { jest } from '@jest/globals';
 import { type EventEmitter, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { Controller, Get, type INestApplication, Inject, Injectable, Module, type Type } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { setImmediate as aMoment } from 'node:timers/promises';
+import { Controller, type DynamicModule, Get, type INestApplication, Inject, Injectable, Module, type Type } from '@nestjs/common';
+import { NestFactory, LazyModuleLoader } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { context, propagation, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { Span, Tracer, TracingModule, type TracingOptions, type TracingOptionsFactory } from '../lib/index.js';
 import { TraceRecorder } from '../lib/testing/index.js';
-import { send } from './inbound/http-application.js';
+import { send } from './integrations/http-server/http-application.js';
 
 @Injectable()
 class Service {
@@ -107,6 +109,26 @@ describe('TracingModule', () => {
     await expect(start(AppModule)).rejects.toThrow(/^The options of TracingModule are .*forRootAsync\(\)/);
   });
 
+  it('refuses forRootAsync() with what makes no options', async () => {
+    class Empty {}
+    const useFactory = {} as unknown as () => TracingOptions;
+    expect(() => TracingModule.forRootAsync({ useFactory })).toThrow(
+      '"forRootAsync().useFactory" is an object of Object; expected a function.',
+    );
+    @Module({ imports: [TracingModule.forRootAsync({ useClass: Empty as Type<TracingOptionsFactory> })], ...parts })
+    class AppModule {}
+    await expect(start(AppModule)).rejects.toThrow(
+      '"forRootAsync().useClass" is an object of Empty; expected an object with createTracingOptions().',
+    );
+  });
+
+  it('refuses forRootAsync() with a name it does not know, and asks for the one that was meant', () => {
+    const options = { useFactry: () => ({}) } as object;
+    expect(() => TracingModule.forRootAsync(options)).toThrow(
+      /"forRootAsync\(\)\.useFactry" does not exist.* Did you mean "useFactory"\?$/,
+    );
+  });
+
   it('has its defaults where the factory returns nothing', async () => {
     @Module({ imports: [TracingModule.forRootAsync({ useFactory: () => undefined as unknown as TracingOptions })], ...parts })
     class AppModule {}
@@ -136,13 +158,86 @@ describe('TracingModule', () => {
     await expect(start(AppModule)).rejects.toThrow('forRoot()');
   });
 
-  it('doubles nothing when it is imported twice', async () => {
+  describe('imported twice', () => {
     const recorder = new TraceRecorder();
-    const { app, port } = await start(moduleWith({ exporter: recorder }, { exporter: recorder, serviceName: 'second' }));
-    await send(port, '/work');
-    await recorder.waitForSpans(2);
-    expect(recorder.spans.map(span => span.name)).toEqual(['Service.work', 'GET /work']);
-    await app.close();
+    const options = () => ({ exporter: recorder, serviceName: 'orders', inbound: { ignore: ['/health', /^\/internal/] } });
+    const lateOptions = async () => {
+      await aMoment();
+      return options();
+    };
+    afterEach(() => recorder.clear());
+
+    /** `root` and `shared` both import the module. `shared` comes first or last. */
+    const applicationOf = (root: DynamicModule, shared: DynamicModule, isSharedFirst: boolean): Type => {
+      @Module({})
+      class SharedModule {}
+      const library = { module: SharedModule, imports: [shared] };
+      @Module({ imports: isSharedFirst ? [library, root] : [root, library], ...parts })
+      class AppModule {}
+      return AppModule;
+    };
+
+    it.each([
+      ['the same options', () => TracingModule.forRoot(options()), () => TracingModule.forRoot(options())],
+      ['options and none', () => TracingModule.forRoot(options()), () => TracingModule.forRoot()],
+      ['options and empty ones', () => TracingModule.forRoot(options()), () => TracingModule.forRoot({ serviceName: undefined })],
+      [
+        'options that are made later and none',
+        () => TracingModule.forRootAsync({ useFactory: lateOptions }),
+        () => TracingModule.forRoot(),
+      ],
+      [
+        'the same options, made later',
+        () => TracingModule.forRootAsync({ useFactory: lateOptions }),
+        () => TracingModule.forRootAsync({ useFactory: options }),
+      ],
+    ])('with %s doubles nothing and has the options, in either order', async (_what, root, shared) => {
+      for (const isSharedFirst of [true, false]) {
+        const { app, port } = await start(applicationOf(root(), shared(), isSharedFirst));
+        await send(port, '/work');
+        await recorder.waitForSpans(2);
+        expect(recorder.spans.map(span => span.name)).toEqual(['Service.work', 'GET /work']);
+        expect(recorder.spans[0]?.resource.attributes['service.name']).toBe('orders');
+        await app.close();
+        recorder.clear();
+      }
+    });
+
+    it.each([
+      ['another name', () => TracingModule.forRoot({ ...options(), serviceName: 'second' })],
+      ['another exporter', () => TracingModule.forRoot({ ...options(), exporter: new TraceRecorder() })],
+      ['another rule', () => TracingModule.forRoot({ ...options(), inbound: { ignore: ['/health', /^\/other/] } })],
+      ['fewer options', () => TracingModule.forRoot({ exporter: recorder })],
+      [
+        'other options that are made later',
+        () => TracingModule.forRootAsync({ useFactory: async () => ({ ...(await lateOptions()), sampler: 1 }) }),
+      ],
+      ['nothing that is made later', () => TracingModule.forRootAsync({ useFactory: () => ({}) })],
+    ])('with options and %s is refused in either order, with the names of both modules and the fix', async (_what, shared) => {
+      for (const isSharedFirst of [true, false]) {
+        const root = TracingModule.forRoot(options());
+        const failure = await start(applicationOf(root, shared(), isSharedFirst)).then(
+          () => 'It started.',
+          (error: unknown) => (error as Error).message,
+        );
+        expect(failure).toMatch(/different options by ("AppModule" and "SharedModule"|"SharedModule" and "AppModule")/);
+        expect(failure).toContain('"TracingModule.forRoot()" without options');
+      }
+      await aMoment();
+      expect(isNothingRegistered()).toEqual(nothing);
+    });
+
+    it('with other options, in a module that is loaded later, is refused there and leaves the tracing as it is', async () => {
+      @Module({ imports: [TracingModule.forRoot({ serviceName: 'second' })] })
+      class LaterModule {}
+      const { app, port } = await start(moduleWith(options()));
+      await expect(app.get(LazyModuleLoader).load(() => LaterModule)).rejects.toThrow('different options by "AppModule" and "LaterModule"');
+      await aMoment();
+      expect(isNothingRegistered()).toEqual({ provider: false, context: false, propagation: false });
+      await send(port, '/work');
+      await recorder.waitForSpans(2);
+      await app.close();
+    });
   });
 
   it('leaves nothing registered when the application is closed', async () => {
@@ -230,5 +325,63 @@ describe('TracingModule', () => {
     const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
     expect(app.get(Far).tracer).toBe(app.get(Tracer));
     await app.close();
+  });
+});
+
+describe('Tracer.flush()', () => {
+  /** An exporter that answers only when the spec tells it to. */
+  const slow = () => {
+    const answers: (() => void)[] = [];
+    const batches: string[][] = [];
+    const exporter = {
+      export: (spans: { name: string }[], done: (result: { code: number }) => void) => {
+        batches.push(spans.map(({ name }) => name));
+        answers.push(() => done({ code: 0 }));
+      },
+      shutdown: () => Promise.resolve(),
+    };
+    return { exporter, batches, answer: () => answers.splice(0).forEach(answer => answer()) };
+  };
+  const contextOf = (options: TracingOptions) => NestFactory.createApplicationContext(moduleWith(options), { logger: false });
+
+  it('resolves when the exporter has answered about all that had ended, for everybody who waits', async () => {
+    const { exporter, batches, answer } = slow();
+    const app = await contextOf({ exporter });
+    const tracer = app.get(Tracer);
+    tracer.startSpan('a').end();
+    let count = 0;
+    const flushes = [tracer.flush(), tracer.flush()].map(flush => flush.then(() => count++));
+    await new Promise(setImmediate);
+    expect([count, batches]).toEqual([0, [['a']]]);
+    answer();
+    await Promise.all(flushes);
+    await app.close();
+  });
+
+  it('gives up after shutdownTimeoutMs, and never rejects', async () => {
+    const { exporter } = slow();
+    const app = await contextOf({
+      exporter: Object.assign(exporter, { forceFlush: () => Promise.reject(new Error('no')) }),
+      shutdownTimeoutMs: 50,
+    });
+    app.get(Tracer).startSpan('a').end();
+    await expect(app.get(Tracer).flush()).resolves.toBeUndefined();
+    await app.close();
+    await expect(app.get(Tracer).flush()).resolves.toBeUndefined();
+  });
+
+  it('flushes a provider of somebody else', async () => {
+    const forceFlush = jest.fn(() => Promise.resolve());
+    const app = await contextOf({ tracerProvider: { getTracer: (name: string) => trace.getTracer(name), forceFlush } as never });
+    await app.get(Tracer).flush();
+    expect(forceFlush).toHaveBeenCalledTimes(1);
+    await app.close();
+  });
+
+  it('has nothing to do where nothing is traced, or where there is no application', async () => {
+    const app = await contextOf({ enabled: false });
+    await app.get(Tracer).flush();
+    await app.close();
+    await new Tracer().flush();
   });
 });

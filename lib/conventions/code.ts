@@ -1,17 +1,17 @@
-/** How spans name the code they stand for (semantic conventions for code, stable). */
+/** Names and attributes for code (semantic conventions for code, stable). */
 import type { Attributes, Span } from '@opentelemetry/api';
 
-/** What people call a method of a class: `OrdersService.load`; the method alone where the class has no name. */
+/** Returns `OrdersService.load` for a method of a class, or the method name if the class has no name. */
 export function codeName(className: string, method: string): string {
   return className === '' ? method : `${className}.${method}`;
 }
 
-/** `code.function.name` of a method of a class. */
+/** Returns `code.function.name` of a method. */
 export function codeAttributes(className: string, method: string): Attributes {
   return { 'code.function.name': codeName(className, method) };
 }
 
-/** Sets `code.function.name`; on a span that has begun it costs half of what it costs among the attributes at its start. */
+/** Sets `code.function.name`. On a started span this costs half as much as a start attribute. */
 export function setCodeName(span: Span, name: string): void {
   span.setAttribute('code.function.name', name);
 }

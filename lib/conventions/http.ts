@@ -1,26 +1,13 @@
-/** What HTTP spans on both sides have in common: methods, redaction, captured headers (semantic conventions for HTTP). */
-import type { Attributes, AttributeValue } from '@opentelemetry/api';
+/** Attributes of HTTP client and server spans: methods, redaction, captured headers (semantic conventions for HTTP). */
+import type { Attributes } from '@opentelemetry/api';
+import { percentDecoded } from '../options/environment.js';
 
-/** Methods that keep their name; `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` replaces the list. */
-export const KNOWN_METHODS: readonly string[] = ['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'QUERY', 'TRACE'];
-
-/** Query keys whose values never reach a span unless the user says otherwise. */
-export const SENSITIVE_QUERY_KEYS: readonly string[] = [
-  'X-Amz-Signature',
-  'X-Amz-Credential',
-  'X-Amz-Security-Token',
-  'AWSAccessKeyId',
-  'Signature',
-  'sig',
-  'X-Goog-Signature',
-];
-
-/** The first word of an HTTP span's name: the method, or `HTTP` where it is not a known one. */
+/** Returns the method for the span name, or `HTTP` if the method is not known. */
 export function methodInName(method: string, known: ReadonlySet<string>): string {
   return known.has(method) ? method : 'HTTP';
 }
 
-/** Adds `http.request.method`, and the original where it is not a known one. */
+/** Adds `http.request.method`. An unknown method becomes `_OTHER`, with the original in `http.request.method_original`. */
 export function addMethod(attributes: Attributes, method: string, known: ReadonlySet<string>): void {
   if (known.has(method)) {
     attributes['http.request.method'] = method;
@@ -30,43 +17,39 @@ export function addMethod(attributes: Attributes, method: string, known: Readonl
   }
 }
 
-/** The query (without `?`) with the values of sensitive keys replaced by `REDACTED`; keys are compared exactly. */
+/** Replaces the values of sensitive keys in a query (without `?`) by `REDACTED`. Keys are case-sensitive. */
 export function redactQuery(query: string, sensitiveKeys: readonly string[]): string {
-  if (sensitiveKeys.length === 0 || !sensitiveKeys.some(key => query.includes(key) || query.includes('%'))) return query;
+  if (!sensitiveKeys.some(key => query.includes('%') || query.includes(key))) return query;
   return query
     .split('&')
     .map(pair => {
       const equals = pair.indexOf('=');
-      if (equals < 0) return pair;
       const key = pair.slice(0, equals);
-      return sensitiveKeys.includes(decode(key)) ? `${key}=REDACTED` : pair;
+      return equals >= 0 && sensitiveKeys.includes(percentDecoded(key)) ? `${key}=REDACTED` : pair;
     })
     .join('&');
 }
 
-type HeaderValue = string | number | readonly string[] | undefined;
-
-/** Adds `http.<side>.header.<name>` for the names of an allow-list (lower case), each as a list of values. */
+/** Adds `http.<side>.header.<name>` for each of `names` (lower case), as a list of values. */
 export function addHeaders(
   attributes: Attributes,
   side: 'request' | 'response',
   names: readonly string[],
-  read: (name: string) => HeaderValue,
+  read: (name: string) => string | number | readonly string[] | undefined,
 ): void {
   for (const name of names) {
     const value = read(name);
-    if (value !== undefined) attributes[`http.${side}.header.${name}`] = headerList(value);
+    if (value !== undefined) attributes[`http.${side}.header.${name}`] = typeof value === 'object' ? [...value] : [String(value)];
   }
 }
 
-function headerList(value: Exclude<HeaderValue, undefined>): AttributeValue {
-  return typeof value === 'string' || typeof value === 'number' ? [String(value)] : [...value];
+/** Adds a part of the request's input. Headers are recorded like those of `captureRequestHeaders`. */
+export function addInput(attributes: Attributes, part: 'header' | 'query' | 'param' | 'body', name: string, text: string): void {
+  if (part === 'header') attributes[`http.request.header.${name}`] = [text];
+  else attributes[`nestjs.request.${part}.${name}`] = text;
 }
 
-function decode(key: string): string {
-  try {
-    return decodeURIComponent(key);
-  } catch {
-    return key;
-  }
+/** Returns the port of a URL, or the default port of its scheme. */
+export function portOf(url: URL): number {
+  return url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
 }

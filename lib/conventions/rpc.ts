@@ -1,21 +1,22 @@
-/** What spans of remote procedure calls are called and carry (semantic conventions for RPC, stable), on either side. */
+/** Names and attributes of RPC client and server spans (semantic conventions for RPC, stable). */
 import type { Attributes } from '@opentelemetry/api';
+import { addPeer } from './peer.js';
 
-/** Where a call or message goes, as far as it is known. */
+/** The address of the server of a call or message, as far as it is known. */
 export interface ServerAddress {
   readonly address?: string | undefined;
   readonly port?: number | undefined;
 }
 
-/** An address as options and sockets name it; what is no host name or port is left out. */
+/** Returns the address for a host and port of options or sockets. Invalid values are left out. */
 export function serverAddress(host: unknown, port: unknown): ServerAddress {
   const number = Number(port);
   return { address: typeof host === 'string' ? host : undefined, port: Number.isInteger(number) && number > 0 ? number : undefined };
 }
 
 /**
- * The address in a URL as brokers are given it: with or without a scheme, an object in its place, or a list, of which the first one counts.
- * Credentials are left out.
+ * Returns the address of a broker. `given` is a URL with or without a scheme, an object, or a list of these. Of a list, the first one
+ * counts. Credentials are left out.
  */
 export function serverAddressOf(given: unknown, defaultPort: number): ServerAddress | undefined {
   const url: unknown = Array.isArray(given) ? given[0] : given;
@@ -24,6 +25,18 @@ export function serverAddressOf(given: unknown, defaultPort: number): ServerAddr
     return serverAddress(hostname ?? host ?? 'localhost', port ?? defaultPort);
   }
   if (typeof url !== 'string') return undefined;
+  if (known.has(url)) return known.get(url);
+  const address = parsedAddress(url, defaultPort);
+  // URLs come from settings, so there are few. Each broker has one default port.
+  if (known.size < MAX_KNOWN) known.set(url, address);
+  return address;
+}
+
+/** Each URL is parsed once, not for every message. */
+const known = new Map<string, ServerAddress | undefined>();
+const MAX_KNOWN = 100;
+
+function parsedAddress(url: string, defaultPort: number): ServerAddress | undefined {
   try {
     const { hostname, port } = new URL(url.includes('://') ? url : `broker://${url}`);
     return serverAddress(hostname.replace(/^\[|\]$/g, '') || 'localhost', port || defaultPort);
@@ -32,7 +45,7 @@ export function serverAddressOf(given: unknown, defaultPort: number): ServerAddr
   }
 }
 
-/** The address in a list of `host:port`, where it has one entry only: which of several was talked to is not known. */
+/** Returns the address in a list with a single `host:port`. With several entries it is unknown which one was used. */
 export function soleServerAddress(list: unknown): ServerAddress | undefined {
   const [entry, ...others] = Array.isArray(list) ? (list as unknown[]) : [];
   if (typeof entry !== 'string' || others.length > 0) return undefined;
@@ -43,29 +56,35 @@ export function soleServerAddress(list: unknown): ServerAddress | undefined {
 const UNRECOGNISED = '_OTHER';
 const MAX_ORIGINAL = 256;
 
-/** What was called, or sent to; what Nest makes no text of (`undefined`, symbols, functions) has no name. */
+/** Returns the name of a method or pattern. A value that Nest cannot write as text (`undefined`, symbol, function) has none. */
 export function methodName(normalized: unknown): string {
   return typeof normalized === 'string' ? normalized : UNRECOGNISED;
 }
 
-/** The method, as far as it is known. */
+/** Returns the method, or the system if the method is not known. */
 export function rpcSpanName(system: string, method: string = UNRECOGNISED): string {
   return method === UNRECOGNISED ? system : method;
 }
 
-/** Attributes of a call, the same for client and server. */
-export function rpcAttributes(system: string, method: string, server: ServerAddress | undefined): Attributes {
+/** Returns the attributes of a call, for client and server. `connection` is the socket of the call, if it is known. */
+export function rpcAttributes(system: string, method: string, server: ServerAddress | undefined, connection?: unknown): Attributes {
   const attributes: Attributes = { 'rpc.system.name': system, 'rpc.method': method };
   addServer(attributes, server);
+  addPeer(attributes, connection);
   return attributes;
 }
 
-/** Attributes of a call of a method that the server does not know; anybody may call it anything, so it is none of the method names. */
-export function unknownMethodAttributes(system: string, called: string, server: ServerAddress | undefined): Attributes {
-  return { ...rpcAttributes(system, UNRECOGNISED, server), 'rpc.method_original': called.slice(0, MAX_ORIGINAL) };
+/** Returns the attributes of a call of an unknown method. Callers may send any name, so it does not become `rpc.method`. */
+export function unknownMethodAttributes(
+  system: string,
+  called: string,
+  server: ServerAddress | undefined,
+  connection?: unknown,
+): Attributes {
+  return { ...rpcAttributes(system, UNRECOGNISED, server, connection), 'rpc.method_original': called.slice(0, MAX_ORIGINAL) };
 }
 
-/** `server.address` and `server.port`. */
+/** Adds `server.address` and `server.port`. */
 export function addServer(attributes: Attributes, server: ServerAddress | undefined): void {
   if (server?.address === undefined) return;
   attributes['server.address'] = server.address;

@@ -1,8 +1,9 @@
-/** What spans in Zipkin's format mean in OpenTelemetry's terms: endpoints and the tags that stand for more than an attribute. */
+/** Converts Zipkin's endpoints and tags to attributes, and attributes to endpoints. */
+import { isIP } from 'node:net';
 import type { Attributes } from '@opentelemetry/api';
 import { serviceAttributes } from './resource.js';
 
-/** An endpoint as Zipkin's v2 format has it. */
+/** An endpoint in Zipkin's v2 format. */
 export interface ZipkinEndpoint {
   readonly serviceName?: unknown;
   readonly ipv4?: unknown;
@@ -10,24 +11,57 @@ export interface ZipkinEndpoint {
   readonly port?: unknown;
 }
 
-/** The resource that a local endpoint stands for. */
+/** Returns the resource attributes of a local endpoint. */
 export function zipkinResource({ serviceName, ipv4, ipv6 }: ZipkinEndpoint = {}): Attributes {
   const address = text(ipv4) ?? text(ipv6);
   return { ...serviceAttributes(text(serviceName) ?? 'unknown_service'), ...(address !== undefined && { 'host.ip': [address] }) };
 }
 
-/** The attributes that a remote endpoint stands for; tags that say the same win. */
-export function zipkinPeer({ serviceName, ipv4, ipv6, port }: ZipkinEndpoint = {}): Attributes {
+/** Returns the attributes of a remote endpoint: the client of a server span, else the server. Tags with the same keys win. */
+export function zipkinPeer({ serviceName, ipv4, ipv6, port }: ZipkinEndpoint, served: boolean): Attributes {
   const address = text(ipv4) ?? text(ipv6);
   const name = text(serviceName);
+  const hasPort = typeof port === 'number' && port > 0;
+  if (served) {
+    return {
+      ...(name !== undefined && { 'client.service.name': name }),
+      ...(address !== undefined && { 'client.address': address }),
+      ...(hasPort && { 'client.port': port }),
+    };
+  }
   return {
-    ...(name !== undefined && { 'service.peer.name': name }),
+    ...(name !== undefined && { 'server.service.name': name }),
     ...((address ?? name) !== undefined && { 'server.address': address ?? name }),
-    ...(typeof port === 'number' && port > 0 && { 'server.port': port }),
+    ...(hasPort && { 'server.port': port }),
   };
 }
 
-/** How the tags say that a span ended: `error` is Zipkin's, the other OpenTelemetry's for Zipkin. */
+/** A span as OpenTelemetry's Zipkin exporter writes it. */
+interface WrittenSpan {
+  readonly kind?: unknown;
+  readonly tags?: Readonly<Record<string, string | undefined>>;
+}
+
+/** Adds the remote endpoint, which that exporter leaves out. Without it Zipkin shows no dependencies. */
+export function withRemoteEndpoint<T extends WrittenSpan>(span: T): T & { readonly remoteEndpoint?: ZipkinEndpoint } {
+  const { kind, tags = {} } = span;
+  if (typeof kind !== 'string') return span;
+  const side = kind === 'SERVER' ? 'client' : 'server';
+  const given = tags[`${side}.address`];
+  const address = given ?? tags['network.peer.address'];
+  const port = Number(given === undefined ? tags['network.peer.port'] : tags[`${side}.port`]);
+  const version = isIP(address ?? '');
+  const serviceName = tags[`${side}.service.name`] ?? (version === 0 ? address : undefined);
+  const remoteEndpoint: ZipkinEndpoint = {
+    ...(serviceName !== undefined && { serviceName }),
+    ...(version === 4 && { ipv4: address }),
+    ...(version === 6 && { ipv6: address }),
+    ...(port > 0 && { port }),
+  };
+  return Object.keys(remoteEndpoint).length === 0 ? span : { ...span, remoteEndpoint };
+}
+
+/** Returns the status in the tags of a span. `error` is Zipkin's tag, `otel.status_code` is OpenTelemetry's. */
 export function zipkinStatus(tags: Attributes): { readonly name: 'unset' | 'ok' | 'error'; readonly message: string | undefined } {
   const error = tags['error'];
   if (error !== undefined && error !== 'false') {

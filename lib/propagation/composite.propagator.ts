@@ -1,20 +1,19 @@
-/** Reads and writes all chosen header formats as one. */
+/** Creates one propagator for all chosen header formats. */
 import type { TextMapPropagator } from '@opentelemetry/api';
 import { W3CBaggagePropagator } from '@opentelemetry/core';
 import { StrictB3Propagator } from './b3.propagator.js';
 import { GuardedPropagators } from './guarded-propagators.js';
-import type { PropagatorName } from './propagator-choice.js';
+import type { PropagatorName } from '../options/tracing-options.js';
 import { StrictTraceContextPropagator } from './trace-context.propagator.js';
 
 /**
- * One propagator for a list of formats: all are written; B3 is read only where no other format brought a span.
- * @param ownTracesAreRandom whether traces that begin in this process have ids from a random generator
- * @internal
+ * Returns one propagator for a list of formats. It writes all formats. It reads B3 only if no other format has a span.
+ * @param ownTracesAreRandom true if traces that begin in this process have random ids @internal
  */
 export function createPropagator(formats: readonly (PropagatorName | TextMapPropagator)[], ownTracesAreRandom = false): TextMapPropagator {
   const all = formats.filter(format => format !== 'none').map(format => named(format, ownTracesAreRandom));
   const isB3 = (propagator: TextMapPropagator) => propagator instanceof StrictB3Propagator;
-  // Either B3 propagator reads both forms.
+  // One B3 propagator is enough for reading, because each reads both forms.
   return new GuardedPropagators(
     all,
     all.filter(propagator => !isB3(propagator)),

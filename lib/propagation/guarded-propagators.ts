@@ -1,19 +1,17 @@
-/** Runs several propagators as one: who wins when several bring a span, and that none can break a request. */
+/** Runs several propagators as one: defines which one wins if several find a span, and catches their errors. */
 import { type Context, type TextMapGetter, type TextMapPropagator, type TextMapSetter, trace } from '@opentelemetry/api';
-import { reportTrouble } from '../local/trouble.js';
-import { isSuppressed } from '../local/work.js';
-import { classOf } from '../tracing.checks.js';
-import { messages } from '../tracing.messages.js';
-import { RANDOM, withRandomFlag } from './random-flag.js';
+import { reportTrouble } from '../options/trouble.js';
+import { classOf } from '../options/checks.js';
+import { messages } from '../options/messages.js';
+import { isSuppressed, RANDOM, withRandomFlag } from './context-values.js';
 import { StrictTraceContextPropagator } from './trace-context.propagator.js';
 
 /**
- * All write. On the way in each adds what it finds, a later one over an earlier one; the `fallback`, one of them, is asked only where no
- * other brought a span.
- * @internal
+ * All `writers` write. Each of the `readers` adds the values that it finds; a later one overrides an earlier one. `fallback` is one of the
+ * writers and reads only if no reader finds a span. @internal
  */
 export class GuardedPropagators implements TextMapPropagator {
-  /** @param ownTracesAreRandom whether traces that begin in this process have ids from a random generator */
+  /** @param ownTracesAreRandom true if traces that begin in this process have random ids */
   constructor(
     private readonly writers: readonly TextMapPropagator[],
     private readonly readers: readonly TextMapPropagator[],
@@ -49,7 +47,7 @@ export class GuardedPropagators implements TextMapPropagator {
       if (found === ctx || propagator instanceof StrictTraceContextPropagator) return found;
       if (typeof found?.getValue !== 'function') throw new TypeError('no context was returned');
       if (!this.ownTracesAreRandom) return found;
-      // Formats other than W3C say nothing about randomness, so the trace must not pass for one of our own.
+      // Other formats than W3C do not say whether the id is random. Without this mark, the trace would count as our own.
       const span = trace.getSpanContext(found);
       const isNew = span !== undefined && trace.getSpan(found) !== trace.getSpan(ctx);
       return isNew ? withRandomFlag(found, span.traceId, (span.traceFlags & RANDOM) !== 0) : found;

@@ -1,23 +1,22 @@
-/** Matchers for jest and vitest that look at what a recorder holds and print its tree when they fail. */
-import { messages } from '../tracing.messages.js';
+/** Matchers for jest and vitest that check the spans of a recorder. If they fail, they print its tree. */
+import { messages } from '../options/messages.js';
 import { type FinishedSpan, kindName, type SpanKindName, statusName, type SpanStatusName } from '../viewer/model/trace-span.js';
-import type { TreeOptions } from './print-tree.js';
-import { TraceRecorder } from './trace-recorder.js';
+import { TraceRecorder, type TreeOptions } from './trace-recorder.js';
 
-/** What a span must be like; what is left out does not matter. @publicApi */
+/** The expected values of a span. Values that are not set are not checked. @publicApi */
 export interface ExpectedSpan {
   readonly kind?: SpanKindName;
   readonly status?: SpanStatusName;
-  /** Attributes that must be there with these values; values may be asymmetric matchers such as `expect.any(Number)`. */
+  /** Attributes that the span must have. Values may be asymmetric matchers such as `expect.any(Number)`. */
   readonly attributes?: Readonly<Record<string, unknown>>;
-  /** Names of events that must be there. */
+  /** Names of events that the span must have. */
   readonly events?: readonly string[];
-  /** Name of the parent; `null` where no parent may be recorded. */
+  /** The name of the parent span. `null` means that no parent is recorded. */
   readonly parent?: string | null;
 }
 
 /**
- * The matchers as a test runner's types know them; `R` is what a matcher returns. Merge it into the runner's own interface once:
+ * The types of the matchers for a test runner. `R` is the return type of a matcher. Merge this interface once into the runner's own:
  *
  * @example
  * // jest with @types/jest
@@ -34,25 +33,26 @@ export interface ExpectedSpan {
  * @publicApi
  */
 export interface TraceMatchers<R> {
-  /** There is a span of this name that is as expected. */
+  /** Passes if a span with this name has the expected values. */
   toHaveSpan(name: string, expected?: ExpectedSpan): R;
-  /** `recorder.tree(options)` is this text; indentation common to all lines, and empty lines around them, do not count. */
+  /** Passes if `recorder.tree(options)` equals `tree`. Common indentation and empty lines do not count. */
   toHaveTree(tree: string, options?: TreeOptions): R;
 }
 
-/** What a matcher finds as `this`, in jest and in vitest. @publicApi */
+/** The `this` of a matcher, in jest and in vitest. @publicApi */
 export interface TraceMatcherContext {
   equals(a: unknown, b: unknown): boolean;
 }
 
-/** What a matcher answers, in jest and in vitest. @publicApi */
+/** The result of a matcher, in jest and in vitest. @publicApi */
 export interface TraceMatcherResult {
   pass: boolean;
   message(): string;
 }
 
 /**
- * To be registered once: `expect.extend(traceMatchers)`. They take a {@link TraceRecorder}, or an array of finished spans.
+ * Register the matchers once with `expect.extend(traceMatchers)`. They accept a {@link TraceRecorder} or an array of finished spans, and throw
+ * a `TypeError` for anything else.
  *
  * @example expect(recorder).toHaveSpan('GET /orders/:id', { kind: 'server', attributes: { 'http.response.status_code': 200 } });
  * @publicApi
@@ -104,7 +104,7 @@ function recorderIn(received: unknown): TraceRecorder {
   return recorder;
 }
 
-/** By shape: a test may have got its recorder from the other build of this package. */
+/** Not by `instanceof`: the recorder may come from the other build of this package. */
 function isRecorder(received: unknown): received is TraceRecorder {
   return typeof received === 'object' && received !== null && 'tree' in received && 'parentOf' in received;
 }

@@ -1,39 +1,40 @@
-/** Keeps finished spans in memory for tests: look them up, wait for them, print them as a tree. */
+/** Keeps finished spans in memory for tests. Tests can look them up, wait for them and print them as a tree. */
 import type { SpanContext } from '@opentelemetry/api';
 import { type FinishedSpan, toTraceSpan } from '../viewer/model/trace-span.js';
-import { buildTraceTrees } from '../viewer/model/trace-tree.js';
-import { messages } from '../tracing.messages.js';
-import { printTrees, type TreeOptions } from './print-tree.js';
+import { buildTraceTrees, type TraceNode, type TraceTree } from '../viewer/model/trace-tree.js';
+import { errorTypeOf } from '../conventions/reading.js';
+import { messages } from '../options/messages.js';
 
-/** Which span is meant: the one of this name, or one the function returns `true` for. @publicApi */
+/** Selects a span: by its name, or by a function that returns `true` for it. @publicApi */
 export type SpanQuery = string | ((span: FinishedSpan) => boolean);
 
-/** How long to wait. @publicApi */
+/** The options of a wait. @publicApi */
 export interface WaitOptions {
-  /** After this many milliseconds the wait fails with the tree of what was recorded. @default 2000 */
+  /** The timeout in milliseconds. The error shows the tree of the recorded spans. @default 2000 */
   readonly timeoutMs?: number;
 }
 
-/** A span that has started and not ended. @publicApi */
+/** What a printed tree shows besides names, kinds and failures. @publicApi */
+export interface TreeOptions {
+  /** The attribute keys to print, in this order. @default [] */
+  readonly attributes?: readonly string[];
+}
+
+/** A span that has started but not ended. @publicApi */
 export interface StartedSpan {
   readonly name?: string;
   spanContext(): SpanContext;
 }
 
-interface Waiter {
-  /** Returns whether the wait is over. */
-  settle(): boolean;
-}
-
 /** `TraceFlags.SAMPLED`. */
 const SAMPLED = 1;
 
-// Taken before a test can replace them: waiting works under fake timers too.
+// Stored before a test can replace them, so that waiting works under fake timers.
 const { setTimeout, clearTimeout } = globalThis;
 
 /**
- * Records every finished span. Give it to the module as exporter; a provider of your own takes it as a span processor as well. Its spans
- * stay readable after `app.close()`.
+ * Records every finished span. Give it to the module as `exporter`, or to your own provider as a span processor. Its spans stay readable
+ * after `app.close()`.
  *
  * @example
  * const recorder = new TraceRecorder();
@@ -44,32 +45,33 @@ const { setTimeout, clearTimeout } = globalThis;
 export class TraceRecorder {
   private recorded = new Map<string, FinishedSpan>();
   private readonly open = new Map<string, StartedSpan>();
-  /** Where the recorder sees spans start, their order; clocks are too coarse to tell it. */
+  /** The start order of the spans that the recorder saw start. Clocks are too coarse for that. */
   private readonly starts = new Map<string, number>();
   private startCount = 0;
-  private waiters: readonly Waiter[] = [];
+  /** Each function returns true if its wait is over. */
+  private waits: readonly (() => boolean)[] = [];
 
-  /** All spans that have finished, in the order of their ends. */
+  /** All finished spans, in the order of their ends. */
   get spans(): readonly FinishedSpan[] {
     return [...this.recorded.values()];
   }
 
-  /** The spans whose parent is not recorded: it does not exist, is in another process or has not finished. */
+  /** The spans whose parent is not recorded: there is none, it is in another process, or it has not finished. */
   get roots(): readonly FinishedSpan[] {
     return this.spans.filter(span => this.parentOf(span) === undefined);
   }
 
-  /** The first finished span that `query` means. */
+  /** Returns the first finished span that matches `query`, or undefined. */
   find(query: SpanQuery): FinishedSpan | undefined {
-    return this.spans.find(matcher(query));
+    return this.spans.find(typeof query === 'string' ? ({ name }) => name === query : query);
   }
 
-  /** The parent of `span`, if it is recorded. */
+  /** Returns the parent of `span`, or undefined if it is not recorded. */
   parentOf(span: FinishedSpan): FinishedSpan | undefined {
     return span.parentSpanContext && this.recorded.get(keyOf(span.parentSpanContext));
   }
 
-  /** Resolves with the first span that `query` means, at once or when it finishes. */
+  /** Resolves with the first finished span that matches `query`. Rejects after the timeout. */
   waitForSpan(query: SpanQuery, options?: WaitOptions): Promise<FinishedSpan> {
     return this.wait(
       () => this.find(query),
@@ -78,7 +80,9 @@ export class TraceRecorder {
     );
   }
 
-  /** Resolves with all spans as soon as there are `enough` of them: so many, or what the function says. */
+  /**
+   * Resolves with all spans when there are `enough`: this number of spans, or when the function returns true. Rejects after the timeout.
+   */
   waitForSpans(enough: number | ((spans: readonly FinishedSpan[]) => boolean), options?: WaitOptions): Promise<readonly FinishedSpan[]> {
     const isEnough = typeof enough === 'number' ? (spans: readonly FinishedSpan[]) => spans.length >= enough : enough;
     const wanted = typeof enough === 'number' ? `${enough} spans` : 'the spans the given function asks for';
@@ -86,8 +90,8 @@ export class TraceRecorder {
   }
 
   /**
-   * Resolves with the spans of a trace when it is complete: its first span has finished and none that the recorder saw start is open.
-   * Without `traceId` any complete trace will do.
+   * Resolves with the spans of a complete trace: its first span has finished, and no span of it is open. Without `traceId`, any complete
+   * trace is accepted. Rejects after the timeout.
    */
   waitForTrace(traceId?: string, options?: WaitOptions): Promise<readonly FinishedSpan[]> {
     return this.wait(
@@ -97,7 +101,7 @@ export class TraceRecorder {
     );
   }
 
-  /** Forgets the spans recorded so far, and that others have started; waits go on. */
+  /** Deletes all recorded spans and forgets open ones. Waits continue. */
   clear(): void {
     this.recorded = new Map();
     this.open.clear();
@@ -105,37 +109,43 @@ export class TraceRecorder {
   }
 
   /**
-   * What was recorded as indented text that is the same on every run, for snapshots and failure messages: one line per span, children
-   * in order of start below their parent, with kind (unless internal), status (unless unset) and the chosen attributes.
+   * Returns the recorded spans as indented text that is the same on every run, for snapshots and failure messages. Each line is one span,
+   * children below their parent in start order. It shows the kind unless internal, the status unless unset, and the chosen attributes.
    */
   tree(options?: TreeOptions): string {
-    // Siblings that started within one tick of the clock stay in this order.
+    // Siblings with the same start time keep this order.
     const inOrderOfStart = this.spans
       .map((span, index) => ({ span, order: this.starts.get(keyOf(span.spanContext())) ?? index }))
       .sort((a, b) => a.order - b.order);
     return printTrees(buildTraceTrees(inOrderOfStart.map(({ span }) => toTraceSpan(span))), options);
   }
 
-  /** Called by a span processor with finished spans. */
+  /** A span processor calls this with finished spans. */
   export(spans: readonly FinishedSpan[], done?: (result: { code: number }) => void): void {
     for (const span of spans) this.record(span);
     done?.({ code: 0 });
     this.settleWaits();
   }
 
-  /** Called by a provider when a span starts. */
+  /** The provider calls this when a span starts. */
   onStart(span: StartedSpan): void {
     const context = span.spanContext();
-    // An exporter would never get the others.
+    // An exporter never receives unsampled spans.
     if ((context.traceFlags & SAMPLED) === 0) return;
     const key = keyOf(context);
     this.open.set(key, span);
     this.starts.set(key, (this.startCount += 1));
   }
 
-  /** Called by a provider when a span has ended. */
+  /** The provider calls this when a span has ended. */
   onEnd(span: FinishedSpan): void {
     this.record(span);
+    this.settleWaits();
+  }
+
+  /** The provider calls this for a span that has ended and is not exported. @internal */
+  onDiscard(span: FinishedSpan): void {
+    this.open.delete(keyOf(span.spanContext()));
     this.settleWaits();
   }
 
@@ -143,7 +153,7 @@ export class TraceRecorder {
     return Promise.resolve();
   }
 
-  /** Keeps what was recorded, for assertions after the application has been closed. */
+  /** Keeps the recorded spans, so that tests can read them after the application has closed. */
   shutdown(): Promise<void> {
     return Promise.resolve();
   }
@@ -168,29 +178,28 @@ export class TraceRecorder {
 
   private wait<T>(look: () => T | undefined, wanted: string, { timeoutMs = 2000 }: WaitOptions = {}): Promise<T> {
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = {
-        settle: () => {
-          try {
-            const found = look();
-            if (found === undefined) return false;
-            resolve(found);
-          } catch (error) {
-            reject(error instanceof Error ? error : new Error(String(error)));
-          }
-          clearTimeout(timer);
-          return true;
-        },
+      const settle = () => {
+        try {
+          const found = look();
+          if (found === undefined) return false;
+          resolve(found);
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+        clearTimeout(timer);
+        return true;
       };
       const timer = setTimeout(() => {
-        this.waiters = this.waiters.filter(other => other !== waiter);
-        reject(new Error(messages.waitedInVain(wanted, timeoutMs, this.tree(), [...this.open.values()].map(nameOf))));
+        this.waits = this.waits.filter(other => other !== settle);
+        const open = Array.from(this.open.values(), span => span.name ?? span.spanContext().spanId);
+        reject(new Error(messages.waitTimedOut(wanted, timeoutMs, this.tree(), open)));
       }, timeoutMs);
-      if (!waiter.settle()) this.waiters = [...this.waiters, waiter];
+      if (!settle()) this.waits = [...this.waits, settle];
     });
   }
 
   private settleWaits(): void {
-    if (this.waiters.length > 0) this.waiters = this.waiters.filter(waiter => !waiter.settle());
+    if (this.waits.length > 0) this.waits = this.waits.filter(settle => !settle());
   }
 }
 
@@ -198,10 +207,34 @@ function keyOf({ traceId, spanId }: SpanContext): string {
   return traceId + spanId;
 }
 
-function nameOf(span: StartedSpan): string {
-  return span.name ?? span.spanContext().spanId;
+/**
+ * Returns `traces` as text: one line per span, children indented by two spaces. A line shows the service if it differs from the parent's,
+ * the name and the kind unless internal. `ok` or `error` with its `error.type`, and attributes follow. Times and ids are left out.
+ * @internal
+ */
+export function printTrees(traces: readonly TraceTree[], { attributes = [] }: TreeOptions = {}): string {
+  const rows: { readonly node: TraceNode; readonly depth: number; readonly parentService?: string }[] = [];
+  const waiting: typeof rows = traces.flatMap(({ roots }) => roots.map(node => ({ node, depth: 0 }))).reverse();
+  for (let row = waiting.pop(); row; row = waiting.pop()) {
+    const { node, depth } = row;
+    rows.push(row);
+    for (const child of [...node.children].reverse()) waiting.push({ node: child, depth: depth + 1, parentService: node.span.service });
+  }
+  const services = new Set(rows.map(({ node }) => node.span.service));
+  // With one service only, its name is not printed before the roots.
+  const [usual] = services.size === 1 ? services : [];
+  return rows.map(({ node, depth, parentService = usual }) => '  '.repeat(depth) + describe(node, parentService, attributes)).join('\n');
 }
 
-function matcher(query: SpanQuery): (span: FinishedSpan) => boolean {
-  return typeof query === 'string' ? span => span.name === query : query;
+function describe({ span }: TraceNode, parentService: string | undefined, keys: readonly string[]): string {
+  const { service, name, kind, status, attributes } = span;
+  const type = errorTypeOf(attributes);
+  const words = [
+    service === parentService ? '' : `${service}:`,
+    name,
+    kind === 'internal' ? '' : `(${kind})`,
+    status === 'unset' ? '' : status === 'error' && type !== undefined ? `error=${type}` : status,
+    ...keys.map(key => (attributes[key] === undefined ? '' : `${key}=${JSON.stringify(attributes[key])}`)),
+  ];
+  return words.filter(word => word !== '').join(' ');
 }

@@ -1,55 +1,55 @@
-/** The viewer as a program of its own, for services that are not there all the time or not made with Nest. */
+/** The command `nestjs-tracing viewer`: runs the viewer as its own process, for services that stop often or do not use Nest. */
 import { spawn } from 'node:child_process';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { OtherViewer } from './server/other-viewer.js';
 import { TraceStore } from './server/trace-store.js';
 import { ViewerServer } from './server/viewer-server.js';
-import { DEFAULT_MEMORY_MB, DEFAULT_PORT } from './viewer-options.js';
+import { DEFAULT_MEMORY_MB, DEFAULT_PORT } from '../options/resolved-options.js';
 
 const USAGE = `Usage: nestjs-tracing viewer [options]
 
 Shows the traces of all services that send OTLP to http://localhost:${DEFAULT_PORT}, as OpenTelemetry SDKs do by default.
 
   --port <number>       port on 127.0.0.1 (default ${DEFAULT_PORT})
-  --max-memory <MB>     traces beyond it are forgotten, oldest first (default ${DEFAULT_MEMORY_MB})
+  --max-memory <MB>     memory for traces; the oldest are dropped beyond it (default ${DEFAULT_MEMORY_MB})
   --open                opens the page in the browser
-  --help                shows this
+  --help                shows this help
 `;
 
-/** How it can be wrong on the command line. */
-class Mistake extends Error {}
+/** The command line is wrong; the message says how. */
+class UsageError extends Error {}
 
 interface Settings {
   readonly port: number;
   readonly maxBytes: number;
-  readonly opens: boolean;
+  readonly opensBrowser: boolean;
 }
 
-/** Runs until SIGINT or SIGTERM; resolves with the exit code. @internal */
+/** Runs the viewer until SIGINT or SIGTERM. Resolves with the exit code. @internal */
 export async function viewerCommand(args: readonly string[]): Promise<number> {
   try {
     const settings = settingsOf(args);
-    if (settings === undefined) return say(USAGE);
+    if (settings === undefined) return print(USAGE);
     return await serve(settings);
   } catch (error) {
-    if (!(error instanceof Mistake)) throw error;
+    if (!(error instanceof UsageError)) throw error;
     process.stderr.write(`${error.message}\n\n${USAGE}`);
     return 2;
   }
 }
 
-/** `undefined` where only help is wanted. */
+/** Returns `undefined` if the user asked for help. */
 function settingsOf(args: readonly string[]): Settings | undefined {
   const { values, positionals } = parse(args);
   if (values.help === true) return undefined;
   const [command, ...further] = positionals;
-  if (command !== 'viewer') throw new Mistake(command === undefined ? 'A command is missing.' : `There is no command "${command}".`);
-  if (further.length > 0) throw new Mistake(`"${further.join(' ')}" is one word too many.`);
+  if (command !== 'viewer') throw new UsageError(command === undefined ? 'A command is missing.' : `There is no command "${command}".`);
+  if (further.length > 0) throw new UsageError(`"${further.join(' ')}" is one word too many.`);
   return {
     port: wholeNumber('--port', values.port, DEFAULT_PORT, 0, 65_535),
     maxBytes: wholeNumber('--max-memory', values['max-memory'], DEFAULT_MEMORY_MB, 1, 4096) * 1_000_000,
-    opens: values.open === true,
+    opensBrowser: values.open === true,
   };
 }
 
@@ -66,7 +66,7 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new Mistake(error instanceof Error ? error.message : String(error));
+    throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -74,20 +74,20 @@ function wholeNumber(name: string, text: string | undefined, fallback: number, m
   if (text === undefined) return fallback;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-  throw new Mistake(`${name} is "${text}"; expected a whole number from ${min} to ${max}.`);
+  throw new UsageError(`${name} is "${text}"; expected a whole number from ${min} to ${max}.`);
 }
 
-async function serve({ port, maxBytes, opens }: Settings): Promise<number> {
+async function serve({ port, maxBytes, opensBrowser }: Settings): Promise<number> {
   let server: ViewerServer;
   try {
     server = await ViewerServer.listen(new TraceStore({ maxBytes }), { port, isKeptAlive: true });
   } catch (error) {
-    return portIsTaken(port, error as NodeJS.ErrnoException, opens);
+    return explainListenError(port, error as NodeJS.ErrnoException, opensBrowser);
   }
-  say(
-    `Traces are shown at ${server.url}\nSpans are taken at ${server.url}/v1/traces (OTLP over HTTP) and ${server.url}/api/v2/spans (Zipkin).\n`,
+  print(
+    `Traces are shown at ${server.url}\nServices can send spans to ${server.url}/v1/traces (OTLP over HTTP) and ${server.url}/api/v2/spans (Zipkin).\n`,
   );
-  if (opens) openInBrowser(server.url);
+  if (opensBrowser) openInBrowser(server.url);
   await new Promise<void>(resolve => {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => resolve());
@@ -96,11 +96,12 @@ async function serve({ port, maxBytes, opens }: Settings): Promise<number> {
   return 0;
 }
 
-async function portIsTaken(port: number, { code, message }: NodeJS.ErrnoException, opens: boolean): Promise<number> {
+/** Returns the exit code: 0 if the port already belongs to a viewer. */
+async function explainListenError(port: number, { code, message }: NodeJS.ErrnoException, opensBrowser: boolean): Promise<number> {
   const url = `http://127.0.0.1:${port}`;
   if (code === 'EADDRINUSE' && (await isViewer(port))) {
-    if (opens) openInBrowser(url);
-    return say(`Another viewer is there already: ${url}\n`);
+    if (opensBrowser) openInBrowser(url);
+    return print(`Another viewer is there already: ${url}\n`);
   }
   process.stderr.write(
     code === 'EADDRINUSE'
@@ -111,18 +112,18 @@ async function portIsTaken(port: number, { code, message }: NodeJS.ErrnoExceptio
 }
 
 async function isViewer(port: number): Promise<boolean> {
-  // Its connections keep no process alive, so something else has to until there is an answer.
-  const alive = setInterval(() => undefined, 1000);
+  // The connections of OtherViewer do not keep the process alive, so this timer does until the answer is there.
+  const keepAlive = setInterval(() => undefined, 1000);
   const other = new OtherViewer(port);
   const owner = await other.owner();
   other.close();
-  clearInterval(alive);
+  clearInterval(keepAlive);
   return owner === 'viewer';
 }
 
 function openInBrowser(url: string): void {
   const [program, ...args] = OPENERS[process.platform] ?? ['xdg-open'];
-  // A machine without browser: the address has been printed.
+  // A machine without a browser needs no error: the address has been printed.
   spawn(program, [...args, url], { stdio: 'ignore', detached: true })
     .on('error', () => undefined)
     .unref();
@@ -133,7 +134,8 @@ const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> 
   win32: ['cmd', '/c', 'start', ''],
 };
 
-function say(text: string): number {
+/** Returns the exit code 0. */
+function print(text: string): number {
   process.stdout.write(text);
   return 0;
 }

@@ -1,33 +1,33 @@
-/** What a finished local root has set going in other services, out of all that a viewer knows of the trace. */
+/** Finds the spans of other services below a finished local root, among all spans that a viewer has of the trace. */
 import { type FinishedSpan, kindName, type TraceSpan } from './model/trace-span.js';
 
-/** Whether others may have spans below one of these. @internal */
+/** Whether other services may have spans below a span of `tree`. @internal */
 export function callsOut(tree: readonly FinishedSpan[]): boolean {
   return tree.some(({ kind }) => ['client', 'producer'].includes(kindName(kind)));
 }
 
-/** Spans by the id of their parent. @internal */
-export type ChildrenOf = ReadonlyMap<string, readonly TraceSpan[]>;
+/** Spans by the id of their parent span. @internal */
+export type SpansByParent = ReadonlyMap<string, readonly TraceSpan[]>;
 
-/** Made once for all roots of a trace: each would otherwise walk through all of it. @internal */
-export function childrenOf(all: readonly TraceSpan[]): ChildrenOf {
-  const children = new Map<string, TraceSpan[]>();
+/** Call it once for all local roots of a trace: it visits every span. @internal */
+export function groupByParent(all: readonly TraceSpan[]): SpansByParent {
+  const byParent = new Map<string, TraceSpan[]>();
   for (const span of all) {
     const { parentSpanId = '' } = span;
-    const siblings = children.get(parentSpanId);
+    const siblings = byParent.get(parentSpanId);
     if (siblings) siblings.push(span);
-    else children.set(parentSpanId, [span]);
+    else byParent.set(parentSpanId, [span]);
   }
-  return children;
+  return byParent;
 }
 
-/** Those of `children` that hang below one of `own` and are not among them. @internal */
-export function descendants(own: readonly TraceSpan[], children: ChildrenOf): TraceSpan[] {
+/** Returns all spans below those in `own`, without `own` itself. @internal */
+export function descendants(own: readonly TraceSpan[], byParent: SpansByParent): TraceSpan[] {
   const reached = new Set(own.map(({ spanId }) => spanId));
   const found: TraceSpan[] = [];
-  // A set that grows is walked to its end.
+  // The loop also visits the ids that it adds to the set.
   for (const parentId of reached) {
-    for (const span of children.get(parentId) ?? []) {
+    for (const span of byParent.get(parentId) ?? []) {
       if (reached.has(span.spanId)) continue;
       reached.add(span.spanId);
       found.push(span);

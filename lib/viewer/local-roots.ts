@@ -1,49 +1,49 @@
-/** Gathers finished spans until the local root above them (a request, a message, a job) has finished too. */
+/** Keeps finished spans until the local root above them (a request, a message, a job) has finished, too. */
 import type { FinishedSpan } from './model/trace-span.js';
 
-/** How much is kept while roots are still open. @internal */
+/** How many spans are kept while their local root is in flight. @internal */
 export interface LocalRootsLimits {
-  /** Beyond it, the traces that have been silent longest are forgotten. */
+  /** Beyond this number, the traces that got no span for the longest time are evicted. */
   readonly maxSpans: number;
-  /** Traces that have been silent for longer are forgotten. */
+  /** A trace that got no span for this time is evicted. */
   readonly maxAgeMs: number;
 }
 
-interface WaitingTrace {
+interface PendingTrace {
   readonly spans: Map<string, FinishedSpan>;
-  lastMs: number;
+  lastSpanMs: number;
 }
 
 /**
- * A local root is a span without parent, or whose parent is in another process. A span that ends after its root was handed out is late.
+ * A local root is a span without a parent, or with a parent in another process. A span is late if it ends after its local root was
+ * handed out.
  * @internal
  */
 export class LocalRoots {
-  /** By trace id, the one that has been silent longest first. */
-  private readonly traces = new Map<string, WaitingTrace>();
+  /** By trace id. The trace that got no span for the longest time is first. */
+  private readonly traces = new Map<string, PendingTrace>();
   private spanCount = 0;
-  /** Spans handed out, in two generations, to know late ones by their parent. */
+  /** Keys of the spans that were handed out: a span with such a parent is late. The older half is in `handedOutBefore`. */
   private handedOut = new Set<string>();
   private handedOutBefore = new Set<string>();
   private late: FinishedSpan[] = [];
 
   constructor(private readonly limits: LocalRootsLimits) {}
 
-  /** Takes in `spans`; returns, for each local root among them, the root and all its descendants within this process. */
+  /** Adds `spans`. Returns one list for each local root among them: the root and all its descendants in this process. */
   add(spans: readonly FinishedSpan[], nowMs: number): FinishedSpan[][] {
     for (const span of spans) this.keep(span, nowMs);
     const finished = spans.filter(isLocalRoot).map(root => this.takeTree(root));
     this.late.push(...spans.filter(span => this.isLate(span)));
-    this.forget(nowMs);
+    this.evict(nowMs);
     return finished.filter(tree => tree.length > 0);
   }
 
-  /** Whether spans wait whose root is gone already. */
   get hasLate(): boolean {
     return this.late.length > 0;
   }
 
-  /** Late spans so far, each with its descendants. */
+  /** Returns and removes the late spans, each with its descendants. */
   takeLate(): FinishedSpan[][] {
     const trees = this.late.map(span => this.takeTree(span));
     this.late = [];
@@ -52,10 +52,10 @@ export class LocalRoots {
 
   private keep(span: FinishedSpan, nowMs: number): void {
     const { traceId, spanId } = span.spanContext();
-    const trace = this.traces.get(traceId) ?? { spans: new Map<string, FinishedSpan>(), lastMs: nowMs };
+    const trace = this.traces.get(traceId) ?? { spans: new Map<string, FinishedSpan>(), lastSpanMs: nowMs };
     this.traces.delete(traceId);
     this.traces.set(traceId, trace);
-    trace.lastMs = nowMs;
+    trace.lastSpanMs = nowMs;
     this.spanCount -= trace.spans.size;
     trace.spans.set(spanId, span);
     this.spanCount += trace.spans.size;
@@ -64,17 +64,17 @@ export class LocalRoots {
   private isLate(span: FinishedSpan): boolean {
     const { traceId, spanId } = span.spanContext();
     const parentKey = parentKeyOf(span);
-    const isParentGone = this.handedOut.has(parentKey) || this.handedOutBefore.has(parentKey);
-    return isParentGone && this.traces.get(traceId)?.spans.get(spanId) === span;
+    const isParentHandedOut = this.handedOut.has(parentKey) || this.handedOutBefore.has(parentKey);
+    return isParentHandedOut && this.traces.get(traceId)?.spans.get(spanId) === span;
   }
 
-  /** Empty where `root` itself has been taken or forgotten. */
+  /** Returns `root` and its descendants; nothing if `root` itself was handed out or evicted. */
   private takeTree(root: FinishedSpan): FinishedSpan[] {
     const { traceId } = root.spanContext();
-    const waiting = this.traces.get(traceId)?.spans;
-    if (!waiting) return [];
+    const pending = this.traces.get(traceId)?.spans;
+    if (!pending) return [];
     const children = new Map<string, FinishedSpan[]>();
-    for (const span of waiting.values()) {
+    for (const span of pending.values()) {
       const parentId = span.parentSpanContext?.spanId;
       if (parentId === undefined || isLocalRoot(span)) continue;
       const siblings = children.get(parentId);
@@ -85,19 +85,19 @@ export class LocalRoots {
     const reached = [root];
     for (let span = reached.pop(); span; span = reached.pop()) {
       const { spanId } = span.spanContext();
-      if (!waiting.delete(spanId)) continue;
+      if (!pending.delete(spanId)) continue;
       tree.push(span);
       this.handedOut.add(traceId + spanId);
       reached.push(...(children.get(spanId) ?? []));
     }
     this.spanCount -= tree.length;
-    if (waiting.size === 0) this.traces.delete(traceId);
+    if (pending.size === 0) this.traces.delete(traceId);
     return tree;
   }
 
-  private forget(nowMs: number): void {
-    for (const [traceId, { spans, lastMs }] of this.traces) {
-      if (this.spanCount <= this.limits.maxSpans && nowMs - lastMs <= this.limits.maxAgeMs) break;
+  private evict(nowMs: number): void {
+    for (const [traceId, { spans, lastSpanMs }] of this.traces) {
+      if (this.spanCount <= this.limits.maxSpans && nowMs - lastSpanMs <= this.limits.maxAgeMs) break;
       this.traces.delete(traceId);
       this.spanCount -= spans.size;
     }

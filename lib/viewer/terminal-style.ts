@@ -1,20 +1,21 @@
-/** What a terminal block is drawn with: characters and colours, chosen by what the terminal and the environment allow. */
+/** The characters and colours of the waterfall in the terminal. */
 
-/** The characters of a block. @internal */
+/** The characters of a waterfall. @internal */
 export interface Glyphs {
   readonly succeeded: string;
   readonly failed: string;
   readonly branch: string;
   readonly lastBranch: string;
   readonly trunk: string;
-  /** The critical path. */
+  /** The time of a span on the critical path. */
   readonly bar: string;
+  /** The time of a span that is not on the critical path. */
   readonly waiting: string;
   readonly times: string;
   readonly ellipsis: string;
 }
 
-/** Colours text, or leaves it as it is. @internal */
+/** Functions that colour text, or return it unchanged. @internal */
 export type Paint = Readonly<Record<'bold' | 'dim' | 'failed' | 'bar', (text: string) => string>>;
 
 /** For terminals and logs in UTF-8. @internal */
@@ -47,10 +48,10 @@ export const ASCII: Glyphs = {
 export const COLOURED: Paint = { bold: ansi(1, 22), dim: ansi(2, 22), failed: ansi(31, 39), bar: ansi(36, 39) };
 
 /** @internal */
-export const UNCOLOURED: Paint = { bold: asIs, dim: asIs, failed: asIs, bar: asIs };
+export const UNCOLOURED: Paint = { bold: unchanged, dim: unchanged, failed: unchanged, bar: unchanged };
 
 /**
- * Whether to colour what goes to a terminal (or to something else). `FORCE_COLOR` wins over `NO_COLOR`, as in Node itself.
+ * Whether the output is coloured. `FORCE_COLOR` wins over `NO_COLOR`, as in Node itself.
  * @internal
  */
 export function wantsColour(isTerminal: boolean, environment: NodeJS.ProcessEnv): boolean {
@@ -63,6 +64,6 @@ function ansi(open: number, close: number): (text: string) => string {
   return text => (text === '' ? '' : `\u001b[${open}m${text}\u001b[${close}m`);
 }
 
-function asIs(text: string): string {
+function unchanged(text: string): string {
   return text;
 }

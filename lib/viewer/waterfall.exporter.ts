@@ -1,8 +1,8 @@
-/** Prints what was traced to the terminal: one block per finished request, message or job, never two at once. */
+/** The exporter that prints traces to the terminal: one block for each finished request, message or job. */
 import { Console } from 'node:console';
 import process from 'node:process';
 import type { Writable } from 'node:stream';
-import { callsOut, type ChildrenOf, childrenOf, descendants } from './descendants.js';
+import { callsOut, descendants, groupByParent, type SpansByParent } from './descendants.js';
 import { LocalRoots } from './local-roots.js';
 import { type FinishedSpan, toTraceSpan, type TraceSpan } from './model/trace-span.js';
 import { buildTraceTrees } from './model/trace-tree.js';
@@ -11,45 +11,45 @@ import { drawWaterfall, type WaterfallLayout } from './waterfall.js';
 
 /** Options of {@link WaterfallExporter}; every field is optional. @publicApi */
 export interface WaterfallOptions {
-  /** Where the blocks are written. @default process.stdout */
+  /** The stream to which the blocks are written. @default process.stdout */
   readonly stream?: Writable;
-  /** Characters per line. @default the width of the terminal, 80 where there is none */
+  /** Characters in a line. @default the width of the terminal, or 80 if the stream is no terminal */
   readonly columns?: number;
-  /** Whether to colour. @default on a terminal; `FORCE_COLOR` and `NO_COLOR` decide otherwise */
+  /** Whether the blocks are coloured. @default true on a terminal, unless `FORCE_COLOR` or `NO_COLOR` is set */
   readonly colour?: boolean;
-  /** Plain ASCII instead of box drawing and blocks. @default false */
+  /** Whether only ASCII characters are used. @default false */
   readonly ascii?: boolean;
-  /** Rows per block; what is beyond is counted. @default 100 */
+  /** The most rows in a block. A last line says how many more there are. @default 100 */
   readonly maxRows?: number;
-  /** Blocks that took less time are left out. @default 0 */
+  /** A block whose local root took less time is not printed. @default 0 */
   readonly minDurationMs?: number;
-  /** Whether blocks without a failed span are left out. @default false */
+  /** Whether only blocks with a failed span are printed. @default false */
   readonly onlyErrors?: boolean;
 }
 
-/** A viewer that also knows the spans of other services. @internal */
+/** A viewer, which also has the spans of other services. @internal */
 export interface TraceViewer {
-  /** What a trace id is put behind to get a link; `undefined` where there is nothing behind it just now. */
+  /** The URL of a trace without the trace id at its end; `undefined` while no viewer can be reached. */
   readonly traceUrlPrefix: string | undefined;
-  /** What it has of a trace so far, nothing where it cannot say in time. Never rejects. */
+  /** Resolves with the spans that the viewer has of a trace; with none if it does not answer in time. Never rejects. */
   spansOf(traceId: string, timeoutMs: number): Promise<readonly TraceSpan[]>;
 }
 
-/** What an exporter reports back: OpenTelemetry's `ExportResult`, `0` for success. @publicApi */
+/** The result of an export, as OpenTelemetry's `ExportResult`: the code `0` is success. @publicApi */
 export interface WaterfallExportResult {
   code: number;
   error?: Error;
 }
 
 const LIMITS = { maxSpans: 10_000, maxAgeMs: 60_000 };
-/** How long spans that outlive their request are gathered, so that they come as one block. */
+/** Late spans wait for this time, so that those of one request are printed as one block. */
 const LATE_MS = 200;
-/** How long other services have to finish their part, and the viewer to tell of it. */
-const OTHERS_MS = 150;
+/** A block waits for this time for the spans of other services, and then as long for the answer of the viewer. */
+const OTHER_SERVICES_MS = 150;
 
 /**
- * A span exporter that draws each finished local root (a request, a message, a job) with everything below it as a waterfall. A span that
- * ends after its root is drawn in a block of its own. Roots that never end cost at most 10,000 spans, for at most a minute.
+ * A span exporter that draws each finished local root (a request, a message, a job) and all spans below it as a waterfall. A span that
+ * ends after its local root is drawn in another block. Spans whose local root is in flight are kept for a minute, at most 10,000 of them.
  *
  * @example TracingModule.forRoot({ exporter: new WaterfallExporter({ ascii: true }) })
  * @publicApi
@@ -60,20 +60,20 @@ export class WaterfallExporter {
   private readonly roots = new LocalRoots(LIMITS);
   private lateTimer: NodeJS.Timeout | undefined;
   private viewer: TraceViewer | undefined;
-  /** Trees that other services may have a part in. */
+  /** Trees that wait for the spans of other services, by the timer that ends the wait. */
   private readonly waiting = new Map<NodeJS.Timeout, readonly FinishedSpan[][]>();
 
   constructor(private readonly options: WaterfallOptions = {}) {
     this.stream = options.stream ?? process.stdout;
-    // Console survives a closed pipe, which a bare write would turn into an uncaught error.
+    // A console ignores a closed pipe. A plain write to it would cause an uncaught error.
     this.console = new Console({ stdout: this.stream, ignoreErrors: true, colorMode: false });
   }
 
-  /** Draws the local roots among `spans`; keeps the others until theirs has come. Never throws. */
+  /** Draws the local roots among `spans`, and keeps the other spans until their local root ends. Never throws. */
   export(spans: readonly FinishedSpan[], done: (result: WaterfallExportResult) => void): void {
     let result: WaterfallExportResult = { code: 0 };
     try {
-      this.drawWithOthers(this.roots.add(spans, Date.now()));
+      this.drawWithOtherServices(this.roots.add(spans, Date.now()));
       if (this.roots.hasLate) this.lateTimer ??= setTimeout(() => this.drawLate(), LATE_MS).unref();
     } catch (error) {
       result = { code: 1, error: error instanceof Error ? error : new Error(String(error)) };
@@ -81,12 +81,12 @@ export class WaterfallExporter {
     done(result);
   }
 
-  /** From now on blocks carry a link, and what other services did below them. @internal */
+  /** From now on, blocks show the spans of other services and a link to the viewer. @internal */
   showWith(viewer: TraceViewer): void {
     this.viewer = viewer;
   }
 
-  /** Draws what has been gathered so far, of spans that outlived their request too. */
+  /** Draws all trees that wait for other services, and the late spans. */
   forceFlush(): Promise<void> {
     for (const [timer, trees] of this.waiting) {
       clearTimeout(timer);
@@ -113,48 +113,48 @@ export class WaterfallExporter {
     );
   }
 
-  /** A tree that nobody else was called from is drawn at once. */
-  private drawWithOthers(trees: FinishedSpan[][]): void {
+  /** Draws a tree at once if it calls no other service. */
+  private drawWithOtherServices(trees: FinishedSpan[][]): void {
     const { viewer } = this;
-    const calling = viewer?.traceUrlPrefix === undefined ? [] : trees.filter(callsOut);
+    const callingTrees = viewer?.traceUrlPrefix === undefined ? [] : trees.filter(callsOut);
     this.draw(
-      trees.filter(tree => !calling.includes(tree)).map(tree => tree.map(toTraceSpan)),
+      trees.filter(tree => !callingTrees.includes(tree)).map(tree => tree.map(toTraceSpan)),
       '',
     );
-    if (viewer === undefined || calling.length === 0) return;
+    if (viewer === undefined || callingTrees.length === 0) return;
     const timer = setTimeout(() => {
       this.waiting.delete(timer);
-      // Once per trace: each answer is the whole of it, and a job may end with a thousand roots of one.
-      const answers = new Map<string, Promise<ChildrenOf>>();
-      const whole = calling.map(async tree => {
+      // The viewer is asked once for each trace: a batch may end with a thousand local roots of one trace.
+      const answers = new Map<string, Promise<SpansByParent>>();
+      const withOthers = callingTrees.map(async tree => {
         const own = tree.map(toTraceSpan);
         const traceId = own[0]?.traceId ?? '';
-        const answer = answers.get(traceId) ?? viewer.spansOf(traceId, OTHERS_MS).then(childrenOf);
+        const answer = answers.get(traceId) ?? viewer.spansOf(traceId, OTHER_SERVICES_MS).then(groupByParent);
         answers.set(traceId, answer);
         return [...own, ...descendants(own, await answer)];
       });
-      void Promise.all(whole).then(drawn => this.drawGuarded(drawn, ''));
-    }, OTHERS_MS).unref();
-    this.waiting.set(timer, calling);
+      void Promise.all(withOthers).then(trees => this.drawGuarded(trees, ''));
+    }, OTHER_SERVICES_MS).unref();
+    this.waiting.set(timer, callingTrees);
   }
 
-  /** Where nobody is to be told: a stream that cannot be written to owes the application nothing. */
+  /** Draws without an error: a stream that cannot be written must not affect the application. */
   private drawGuarded(trees: readonly (readonly TraceSpan[])[], remark: string): void {
     try {
       this.draw(trees, remark);
     } catch {
-      // Said above.
+      // There is no export() that could report it.
     }
   }
 
-  /** One write for all blocks: nothing can come between their lines. */
+  /** Writes all blocks at once, so that no other output comes between their lines. */
   private draw(trees: readonly (readonly TraceSpan[])[], remark: string): void {
-    const wanted = trees.filter(tree => this.isWanted(tree)).flatMap(tree => buildTraceTrees(tree));
-    if (wanted.length === 0) return;
+    const traces = trees.filter(tree => this.isWanted(tree)).flatMap(tree => buildTraceTrees(tree));
+    if (traces.length === 0) return;
     const layout = this.layout();
     const prefix = this.viewer?.traceUrlPrefix;
-    const blocks = wanted.map(trace => drawWaterfall(trace, layout, remark, prefix && prefix + trace.traceId));
-    // console.log ends the last line itself.
+    const blocks = traces.map(trace => drawWaterfall(trace, layout, remark, prefix && prefix + trace.traceId));
+    // console.log() adds the last line break.
     this.console.log(blocks.join('').slice(0, -1));
   }
 
@@ -165,7 +165,7 @@ export class WaterfallExporter {
     return root !== undefined && Number(root.endNs - root.startNs) >= minDurationMs * 1e6;
   }
 
-  /** Asked anew for each block: terminals are resized. */
+  /** Is read again for each block: a terminal can be resized. */
   private layout(): WaterfallLayout {
     const { columns, colour, ascii = false, maxRows = 100 } = this.options;
     return {

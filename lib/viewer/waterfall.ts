@@ -1,44 +1,45 @@
-/** Draws one tree of spans as a block of lines: tree on the left, duration and bar on the right. */
+/** Draws one trace as lines of text: the tree on the left, durations and bars on the right. */
 import { answer, target } from '../conventions/reading.js';
 import { formatDuration } from './model/duration.js';
-import { type Failure, failureOf, type Place } from './model/failure.js';
+import type { StackFrame } from '../conventions/stack-frames.js';
+import { type Failure, failureOf } from './model/failure.js';
 import { foldSiblings } from './model/fold-siblings.js';
 import type { TraceSpan } from './model/trace-span.js';
-import { likenessOf, type TraceNode, type TraceTree } from './model/trace-tree.js';
+import { similarityKeyOf, type TraceNode, type TraceTree } from './model/trace-tree.js';
 import type { Glyphs, Paint } from './terminal-style.js';
 import { cellsOf, cut, cutStart, padEnd, printable } from './terminal-text.js';
 
-/** How a block looks. @internal */
+/** How a waterfall looks. @internal */
 export interface WaterfallLayout {
-  /** Cells per line; fewer than 40 count as 40. */
+  /** Cells in a line, at least 40. */
   readonly columns: number;
   readonly glyphs: Glyphs;
   readonly paint: Paint;
-  /** Rows of the tree; what is beyond is counted. */
+  /** The most rows of the tree. A last line says how many more there are. */
   readonly maxRows: number;
-  /** Stack frames below it are shown relative to it. */
+  /** Paths of files in this folder are shown relative to it. */
   readonly workingDirectory: string;
 }
 
 /**
- * The lines of `trace`, each ended by a line break, headed by its first root. `remark` is a further word in the heading, `link` the
- * last line.
+ * Returns the lines of `trace`, each with a line break. The heading describes the first root and contains `remark`. The last line is
+ * `link`.
  * @internal
  */
 export function drawWaterfall(trace: TraceTree, layout: WaterfallLayout, remark = '', link?: string): string {
   const [root] = trace.roots;
   if (!root) return '';
   const { glyphs, paint, maxRows } = layout;
-  const wide = { ...layout, columns: Math.max(40, layout.columns) };
-  const lines = heading(trace, root, wide, remark);
-  // A span alone has said everything in the heading.
-  if (trace.spanCount === 1) lines.push(...failureLines(root, '', wide));
+  const atLeast40 = { ...layout, columns: Math.max(40, layout.columns) };
+  const lines = heading(trace, root, atLeast40, remark);
+  // For a single span, the heading says everything but the failure.
+  if (trace.spanCount === 1) lines.push(...failureLines(root, '', atLeast40));
   else {
     const rows = rowsOf(trace.roots, root.span.service, glyphs);
-    lines.push(...table(rows.slice(0, maxRows), trace, wide));
+    lines.push(...table(rows.slice(0, maxRows), trace, atLeast40));
     if (rows.length > maxRows) lines.push(paint.dim(`  ${glyphs.ellipsis} ${rows.length - maxRows} more rows`));
   }
-  // Never cut: it would lead nowhere.
+  // A link that is cut would not work.
   if (link !== undefined) lines.push(paint.dim(`  ${printable(link)}`));
   return `${lines.join('\n')}\n`;
 }
@@ -70,16 +71,16 @@ function heading(trace: TraceTree, { span, durationNs }: TraceNode, { columns, g
 
 interface Row {
   readonly node: TraceNode;
-  /** The spans that were folded into this row; `node` alone where none were. */
+  /** The spans that were folded into this row; only `node` if none were. */
   readonly members: readonly TraceNode[];
-  /** Lines of the tree in front of the label. */
+  /** The tree lines in front of the label. */
   readonly prefix: string;
-  /** Lines of the tree in front of whatever stands below this row and belongs to it. */
-  readonly below: string;
+  /** The tree lines in front of the failure and the children of this row. */
+  readonly childPrefix: string;
   readonly label: string;
 }
 
-/** Depth first, on a stack of our own: a trace may be deeper than the call stack. */
+/** Returns the rows depth first. It does not recurse, because a trace may be deeper than the call stack. */
 function rowsOf(roots: readonly TraceNode[], service: string, glyphs: Glyphs): Row[] {
   const rows: Row[] = [];
   const waiting = siblingRows(roots, undefined, service, glyphs).reverse();
@@ -91,14 +92,14 @@ function rowsOf(roots: readonly TraceNode[], service: string, glyphs: Glyphs): R
 }
 
 function siblingRows(nodes: readonly TraceNode[], parent: Row | undefined, service: string, glyphs: Glyphs): Row[] {
-  const folded = foldSiblings(nodes, likenessOf, node => node.durationNs);
+  const folded = foldSiblings(nodes, similarityKeyOf, node => node.durationNs);
   return folded.map(({ slowest: node, members }, index) => {
     const isLast = index === folded.length - 1;
     return {
       node,
       members,
-      prefix: parent ? parent.below + (isLast ? glyphs.lastBranch : glyphs.branch) : '',
-      below: parent ? parent.below + (isLast ? '  ' : glyphs.trunk) : '',
+      prefix: parent ? parent.childPrefix + (isLast ? glyphs.lastBranch : glyphs.branch) : '',
+      childPrefix: parent ? parent.childPrefix + (isLast ? '  ' : glyphs.trunk) : '',
       label: labelOf(node, members.length, service, glyphs),
     };
   });
@@ -110,10 +111,10 @@ function labelOf({ span }: TraceNode, count: number, parentService: string, glyp
   return printable(words.filter(word => word !== '').join(' '));
 }
 
-/** The name, with what it leaves open. */
+/** The name of the span and its target, which the low cardinality of the name leaves out. */
 function nameOf({ name, attributes }: TraceSpan): string {
-  const place = target(attributes);
-  return place === undefined ? name : `${name} ${place}`;
+  const targetName = target(attributes);
+  return targetName === undefined ? name : `${name} ${targetName}`;
 }
 
 function table(rows: readonly Row[], trace: TraceTree, layout: WaterfallLayout): string[] {
@@ -121,7 +122,7 @@ function table(rows: readonly Row[], trace: TraceTree, layout: WaterfallLayout):
   const durations = rows.map(durationOf);
   const durationCells = Math.max(...durations.map(text => text.length));
   const widest = Math.max(...rows.map(row => cellsOf(row.prefix) + cellsOf(row.label)));
-  // Two spaces before each of the three.
+  // There are two spaces before each of the three columns.
   const room = columns - durationCells - 6;
   const treeCells = Math.min(widest, room - Math.max(12, Math.floor(columns / 4)));
   const barCells = room - treeCells;
@@ -132,26 +133,26 @@ function table(rows: readonly Row[], trace: TraceTree, layout: WaterfallLayout):
     const [before, bar] = barOf(row.members, trace, barCells, glyphs);
     return [
       `  ${failed ? paint.failed(tree) : tree}  ${paint.dim(duration)}  ${before}${failed ? paint.failed(bar) : paint.bar(bar)}`,
-      ...failureLines(row.node, row.below, layout),
+      ...failureLines(row.node, row.childPrefix, layout),
     ];
   });
 }
 
-/** A sum is marked as one: spans side by side take less time than their sum. */
+/** The duration of a folded row is marked as a sum: spans that run at the same time take less time than their sum. */
 function durationOf({ members }: Row): string {
   const sum = formatDuration(members.reduce((total, node) => total + node.durationNs, 0));
   return members.length > 1 ? `sum ${sum}` : sum;
 }
 
-/** Full where the end of the request waited for this row itself, light where it waited for something else. */
+/** Returns the bar: full where the spans of the row are on the critical path, light elsewhere. */
 function barOf(members: readonly TraceNode[], trace: TraceTree, cells: number, glyphs: Glyphs): [before: string, bar: string] {
   const scale = cells / Math.max(1, trace.durationNs);
   const busy = new Float64Array(cells);
   const critical = new Float64Array(cells);
-  for (const { offsetNs, durationNs, critical: stretches } of members) {
-    // The shortest span can be seen.
+  for (const { offsetNs, durationNs, critical: segments } of members) {
+    // The minimum makes the shortest span visible.
     cover(busy, offsetNs * scale, (offsetNs + durationNs) * scale, 1e-6);
-    for (const { fromNs, toNs } of stretches) cover(critical, fromNs * scale, toNs * scale, 0);
+    for (const { fromNs, toNs } of segments) cover(critical, fromNs * scale, toNs * scale, 0);
   }
   const first = busy.findIndex(covered => covered > 0);
   const last = busy.findLastIndex(covered => covered > 0);
@@ -162,40 +163,41 @@ function barOf(members: readonly TraceNode[], trace: TraceTree, cells: number, g
   return [' '.repeat(first), bar.join('')];
 }
 
-/** Adds to each cell how much of it lies between `from` and `to`, at least `least` where they touch. */
-function cover(cells: Float64Array, from: number, to: number, least: number): void {
+/** Adds to each cell the part of it that is between `from` and `to`: at least `minimum` for a cell that is touched. */
+function cover(cells: Float64Array, from: number, to: number, minimum: number): void {
   const start = Math.min(Math.floor(from), cells.length - 1);
   for (let cell = start; cell < cells.length && (cell < to || cell === start); cell += 1) {
     const part = Math.min(cell + 1, to) - Math.max(cell, from);
-    cells[cell] = (cells[cell] ?? 0) + Math.max(part, least);
+    cells[cell] = (cells[cell] ?? 0) + Math.max(part, minimum);
   }
 }
 
 function failureLines(node: TraceNode, indent: string, { columns, glyphs, paint, workingDirectory }: WaterfallLayout): string[] {
   const failure = failureOf(node.span, workingDirectory);
-  if (!failure || isToldBelow(node, failure)) return [];
+  if (!failure || isShownBelow(node, failure)) return [];
   const reason = printable([failure.type, failure.message].filter(Boolean).join(': '));
-  // The row itself says what was answered.
+  // The row itself shows the status.
   if (reason === '' || reason === answer(node.span.attributes)) return [];
   const start = `  ${indent}${node.children.length > 0 ? glyphs.trunk : '  '}`;
   const room = Math.max(20, columns - cellsOf(start));
-  // The place is worth more than the end of a long message, as long as the message keeps half of the line.
-  const place = failure.place ? placeWithin(failure.place, Math.max(room - cellsOf(reason), Math.ceil(room / 2)), glyphs) : '';
-  return [start + paint.failed(cut(reason, room - cellsOf(place), glyphs.ellipsis)) + paint.dim(place)];
+  // A long message is cut to half of the line if the stack frame needs the other half.
+  const frame = failure.frame ? fitFrame(failure.frame, Math.max(room - cellsOf(reason), Math.ceil(room / 2)), glyphs) : '';
+  return [start + paint.failed(cut(reason, room - cellsOf(frame), glyphs.ellipsis)) + paint.dim(frame)];
 }
 
-/** Function and line where there is room, else the line, else the end of its path: the file is what one looks for. */
-function placeWithin({ functionName, location }: Place, cells: number, { ellipsis }: Glyphs): string {
+/** Returns the function and the location if they fit, otherwise the location, otherwise the end of its path. */
+function fitFrame({ functionName, location }: StackFrame, cells: number, { ellipsis }: Glyphs): string {
   const full = functionName === '' ? location : `${functionName} (${location})`;
   const at = '  at ';
   const fitting = [full, location].map(printable).find(text => cellsOf(at + text) <= cells);
   return at + (fitting ?? cutStart(printable(location), cells - at.length, ellipsis));
 }
 
-/** An error on its way up is told once, where it came from. */
-function isToldBelow(node: TraceNode, { type, message }: Failure): boolean {
+/** An error that went up through several spans is shown once, at the lowest of them. */
+function isShownBelow(node: TraceNode, { type, message, hasException }: Failure): boolean {
   return node.children.some(child => {
     const below = failureOf(child.span);
-    return below !== undefined && below.type === type && below.message === message;
+    if (below === undefined || below.message !== message) return false;
+    return below.type === type || (!hasException && message !== undefined);
   });
 }

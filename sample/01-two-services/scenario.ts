@@ -1,9 +1,9 @@
-/** What the runner does with the two services: one request, one trace. */
+/** The scenario of the two services: one request, one trace. */
 import type { Scenario } from '../runner/scenario.js';
 
 export const twoServices: Scenario = {
   folder: '01-two-services',
-  // A service is started after those it calls, whose addresses it is given.
+  // A service starts after the services that it calls, and gets their addresses.
   services: [{ name: 'service-2' }, { name: 'service-1', calls: { SERVICE_2_URL: 'service-2' } }],
   entrance: 'service-1',
   requests: () => [

@@ -1,4 +1,4 @@
-/** Service 1 asks Service 2: its call carries the trace on. */
+/** Service 1 calls Service 2. The call carries the trace context. */
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { Controller, Get, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

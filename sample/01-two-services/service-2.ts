@@ -1,4 +1,4 @@
-/** Service 2 continues the trace and shows what its work is made of. */
+/** Service 2 continues the trace and adds spans for its own work. */
 import { setTimeout } from 'node:timers/promises';
 import { Controller, Get, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

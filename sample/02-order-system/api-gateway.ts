@@ -1,4 +1,4 @@
-/** The API Gateway: what the outside talks to. It checks the input and asks the Order Service. */
+/** The API Gateway: the public service. It checks the input and calls the Order Service. */
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { Controller, Get, HttpException, Injectable, Module, Param, ParseIntPipe } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -15,7 +15,7 @@ class OrdersClient {
       const { data } = await firstValueFrom(this.http.get<unknown>(`/orders/${id}`));
       return data;
     } catch (error) {
-      // What the Order Service answered is passed on as it is.
+      // The answer of the Order Service is returned unchanged.
       if (isAxiosError<object>(error) && error.response) throw new HttpException(error.response.data, error.response.status);
       throw error;
     }
@@ -34,7 +34,7 @@ class OrdersController {
 
 @Module({
   imports: [
-    TracingModule.forRoot({ serviceName: 'api-gateway' }),
+    TracingModule.forRoot({ serviceName: 'api-gateway', methods: process.env.SAMPLE_METHODS === 'true' }),
     HttpModule.register({ baseURL: process.env.ORDER_SERVICE_URL ?? 'http://127.0.0.1:3001' }),
   ],
   controllers: [OrdersController],

@@ -1,4 +1,4 @@
-/** The Order Service: knows orders and what they cost; who ordered is asked of the User Service. */
+/** The Order Service: has the orders and their prices, and asks the User Service for the users. */
 import { setTimeout } from 'node:timers/promises';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { BadGatewayException, Controller, Get, Injectable, Module, NotFoundException, Param, ParseIntPipe } from '@nestjs/common';
@@ -34,7 +34,7 @@ class OrdersService {
     const order = ORDERS.get(id);
     if (!order) throw new NotFoundException(`There is no order ${id}`);
     let total = 0;
-    // One after the other, as it happens in real life: the trace shows it.
+    // One after the other, as in many real services: the trace shows it.
     for (const item of order.items) total += await this.prices.priceOf(item);
     this.tracer.addEvent('order.priced', { 'order.total': total });
     return { id, total, user: await this.findUser(order.userId) };
@@ -62,7 +62,7 @@ class OrdersController {
 
 @Module({
   imports: [
-    TracingModule.forRoot({ serviceName: 'order-service' }),
+    TracingModule.forRoot({ serviceName: 'order-service', methods: process.env.SAMPLE_METHODS === 'true' }),
     HttpModule.register({ baseURL: process.env.USER_SERVICE_URL ?? 'http://127.0.0.1:3002' }),
   ],
   controllers: [OrdersController],

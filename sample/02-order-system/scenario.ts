@@ -1,4 +1,4 @@
-/** What the runner does with the order system: five requests, and the trace that each of them must leave. */
+/** The scenario of the order system: five requests and their expected traces. */
 import type { Scenario } from '../runner/scenario.js';
 
 export const orderSystem: Scenario = {
@@ -71,7 +71,7 @@ ${'                PricesService.priceOf\n'.repeat(12)}                GET (clie
                 PricesService.priceOf
                 GET (client) error=500
                   user-service: GET /users/:id (server) error=500
-                    SELECT users (client) error=Error
+                    SELECT users (client) error=QueryFailedError
       `,
     },
   ],

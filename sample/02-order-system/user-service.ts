@@ -1,42 +1,38 @@
-/** The User Service: reads users from an SQL database; each query is a client span with OpenTelemetry's database attributes. */
+/** The User Service: reads users from an SQL database through TypeORM. Each query is a span, without a line about tracing. */
 import { Controller, Get, Injectable, Module, NotFoundException, type OnModuleInit, Param, ParseIntPipe } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { SpanKind } from '@opentelemetry/api';
-import { Span, TracingModule } from 'nestjs-tracing';
-import initSqlJs, { type Database } from 'sql.js';
+import { InjectRepository, TypeOrmModule } from '@nestjs/typeorm';
+import { TracingModule } from 'nestjs-tracing';
+import { Column, Entity, PrimaryColumn, Repository } from 'typeorm';
 
-const FIND_USER = "SELECT id, name, json_extract(profile, '$.city') AS city FROM users WHERE id = ?";
+@Entity('users')
+class User {
+  @PrimaryColumn('integer')
+  id!: number;
+
+  @Column('text')
+  name!: string;
+
+  @Column('text')
+  profile!: string;
+}
 
 @Injectable()
 class UsersRepository implements OnModuleInit {
-  private database!: Database;
+  constructor(@InjectRepository(User) private readonly users: Repository<User>) {}
 
   async onModuleInit(): Promise<void> {
-    const { Database } = await initSqlJs();
-    this.database = new Database();
-    this.database.run('CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, profile TEXT)');
-    // The profile of the second one is broken: reading it makes the database fail.
-    this.database.run(`INSERT INTO users VALUES (7, 'Ada', '{"city":"London"}'), (13, 'Bob', '{"city":')`);
+    // The second profile is invalid JSON, so the database fails to read it.
+    await this.users.insert([
+      { id: 7, name: 'Ada', profile: '{"city":"London"}' },
+      { id: 13, name: 'Bob', profile: '{"city":' },
+    ]);
   }
 
-  @Span('SELECT users', {
-    kind: SpanKind.CLIENT,
-    attributes: {
-      'db.system.name': 'sqlite',
-      'db.operation.name': 'SELECT',
-      'db.collection.name': 'users',
-      'db.query.summary': 'SELECT users',
-      'db.query.text': FIND_USER,
-    },
-    resultAttributes: (user: object | undefined) => ({ 'db.response.returned_rows': user ? 1 : 0 }),
-  })
-  findById(id: number): object | undefined {
-    const statement = this.database.prepare(FIND_USER, [id]);
-    try {
-      return statement.step() ? statement.getAsObject() : undefined;
-    } finally {
-      statement.free();
-    }
+  async findById(id: number): Promise<object | undefined> {
+    const columns = ['user.id AS id', 'user.name AS name', `json_extract(user.profile, '$.city') AS city`];
+    const query = this.users.createQueryBuilder('user').select(columns).where('user.id = :id', { id });
+    return await query.getRawOne();
   }
 }
 
@@ -45,15 +41,20 @@ class UsersController {
   constructor(private readonly users: UsersRepository) {}
 
   @Get(':id')
-  find(@Param('id', ParseIntPipe) id: number) {
-    const user = this.users.findById(id);
+  async find(@Param('id', ParseIntPipe) id: number) {
+    const user = await this.users.findById(id);
     if (!user) throw new NotFoundException(`There is no user ${id}`);
     return user;
   }
 }
 
 @Module({
-  imports: [TracingModule.forRoot({ serviceName: 'user-service' })],
+  imports: [
+    TracingModule.forRoot({ serviceName: 'user-service', methods: process.env.SAMPLE_METHODS === 'true' }),
+    // SQLite, inside this process and in memory.
+    TypeOrmModule.forRoot({ type: 'sqljs', entities: [User], synchronize: true }),
+    TypeOrmModule.forFeature([User]),
+  ],
   controllers: [UsersController],
   providers: [UsersRepository],
 })

@@ -1,4 +1,4 @@
-/** Where a parcel comes in, over HTTP, and where it arrives, over a WebSocket. */
+/** The gateway: a parcel enters here over HTTP and arrives here over a WebSocket. */
 import { Controller, Get, Inject, Module, Param, ParseIntPipe } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type ClientProxy, ClientsModule } from '@nestjs/microservices';
@@ -12,7 +12,7 @@ import { clientsOf } from './transports.js';
 class ParcelsController {
   constructor(@Inject('tcp') private readonly stations: ClientProxy) {}
 
-  /** Answers with the hops that the parcel took. */
+  /** Returns the hops that the parcel took. */
   @Get(':id')
   send(@Param('id', ParseIntPipe) id: number) {
     return firstValueFrom(this.stations.send<string[]>(patternOf('tcp'), { id }));
@@ -29,7 +29,7 @@ class ArrivalsGateway {
 
 @Module({
   imports: [
-    // Sockets that connect and disconnect in the namespace "/" are not what this sample is about.
+    // This sample does not show connections and disconnections of sockets in the namespace "/".
     TracingModule.forRoot({ serviceName: 'gateway', inbound: { ignoreMessages: '/' } }),
     ClientsModule.register(clientsOf(['tcp'])),
   ],

@@ -1,6 +1,6 @@
-/** The way of a parcel through every transport that Nest has; hops whose broker the environment does not name are left out. */
+/** The hops of a parcel through every transport of Nest. A hop is left out if the environment has no address of its broker. */
 
-/** In this order; the environment variable says where the broker is. */
+/** In this order. The environment variable contains the address of the broker. */
 const BROKERS = {
   tcp: undefined,
   grpc: undefined,
@@ -17,22 +17,22 @@ export type Hop = keyof typeof BROKERS;
 
 const ALL = Object.keys(BROKERS) as Hop[];
 
-/** The hops that can be taken in an environment, first to last. */
+/** Returns the possible hops in order. */
 export function hopsIn(env: NodeJS.ProcessEnv): readonly Hop[] {
   return ALL.filter(hop => brokerOf(hop, env) !== '');
 }
 
-/** The address of the hop's broker; nothing where it needs none or has none. */
+/** Returns the address of the hop's broker. Returns undefined if the hop needs no broker or the environment has none. */
 export function brokerOf(hop: Hop, env: NodeJS.ProcessEnv = process.env): string | undefined {
   const variable = BROKERS[hop];
   return variable === undefined ? undefined : (env[variable] ?? '');
 }
 
-/** Where a parcel goes after `hop`; the socket is always last. */
+/** Returns the hop after `hop`. The socket is always last. */
 export function nextAfter(hop: Hop): Hop {
   const hops = hopsIn(process.env);
   return hops[hops.indexOf(hop) + 1] ?? 'websocket';
 }
 
-/** What the handlers of a hop listen to. */
+/** The pattern that the handlers of a hop listen to. */
 export const patternOf = (hop: Hop): string => (hop === 'mqtt' ? 'parcel/mqtt' : `parcel.${hop}`);

@@ -1,7 +1,7 @@
-/** Kafka wants topics to be there before anybody listens to them. */
+/** Creates the Kafka topics, which must exist before a consumer subscribes. */
 import { Kafka } from 'kafkajs';
 
-/** Makes the topics that are not there yet, each with its place for answers. */
+/** Creates the missing topics, each with its reply topic. */
 export async function createTopics(broker: string, topics: readonly string[]): Promise<void> {
   const admin = new Kafka({ brokers: [broker], clientId: 'stations' }).admin();
   await admin.connect();

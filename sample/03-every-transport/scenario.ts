@@ -1,9 +1,9 @@
-/** What the runner does with the parcel: one request, and the one trace that it leaves on its way through every transport. */
+/** The scenario of the parcel: one request, and its one trace through every transport. */
 import { startBrokers } from '../brokers/start.js';
 import type { Scenario } from '../runner/scenario.js';
 import { type Hop, hopsIn } from './hops.js';
 
-/** The spans of each hop, the sending one first; the last is the parent of the next hop's. */
+/** The spans of each hop, from sender to receiver. The last one is the parent of the next hop. */
 const SPANS: Readonly<Record<Hop, readonly string[]>> = {
   tcp: ['parcel.tcp (client)', 'stations: parcel.tcp (server)'],
   grpc: ['parcels.Station/Pass (client)', 'parcels.Station/Pass (server)'],

@@ -1,4 +1,4 @@
-/** The stations: each takes a parcel in over its transport and hands it on over the next. */
+/** The stations: each receives a parcel over its transport and sends it over the next one. */
 import { BullModule, InjectQueue, Processor, WorkerHost } from '@nestjs/bullmq';
 import { Controller, Injectable, Module, type OnApplicationBootstrap, type OnModuleDestroy, Optional } from '@nestjs/common';
 import { ModuleRef, NestFactory } from '@nestjs/core';
@@ -29,7 +29,7 @@ interface Station {
   pass(parcel: Parcel): Observable<{ hops: string[] }>;
 }
 
-/** Hands parcels on, whatever comes next; resolves to the hops that are still taken. */
+/** Sends parcels to the next hop and resolves to the remaining hops. */
 @Injectable()
 class Onward implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly socket: Socket = io(process.env.GATEWAY_URL ?? 'http://127.0.0.1:3000', {
@@ -67,7 +67,7 @@ class Onward implements OnApplicationBootstrap, OnModuleDestroy {
   private async to(hop: Hop, { id }: Parcel): Promise<string[]> {
     switch (hop) {
       case 'websocket': {
-        // The one transport without a client of Nest's: the headers are put into the message by hand.
+        // Nest has no client for this transport, so the headers are added to the message by hand.
         const headers: Record<string, string> = {};
         this.tracer.inject(headers);
         return (await this.socket.emitWithAck('parcel.arrived', { id, _trace: headers })) as string[];
@@ -141,7 +141,8 @@ const queue = [BullModule.forRoot({ connection: { url: brokerOf('bullmq') ?? '' 
 
 @Module({
   imports: [
-    TracingModule.forRoot({ serviceName: 'stations' }),
+    // BullMQ asks Redis for the result of a job by a script.
+    TracingModule.forRoot({ serviceName: 'stations', databases: { ignore: ['EVAL'] } }),
     ClientsModule.register(clientsOf(hops)),
     ...(hops.includes('bullmq') ? queue : []),
   ],

@@ -1,11 +1,11 @@
-/** How the transports are set up: for the server and the client of each hop alike. */
+/** The options of the transports, for the server and the client of each hop. */
 import { join } from 'node:path';
 import { type ClientProviderOptions, type MicroserviceOptions, Transport } from '@nestjs/microservices';
 import { brokerOf, type Hop } from './hops.js';
 
 const HOST = '127.0.0.1';
 
-/** What `connectMicroservice()` takes, and `ClientsModule.register()` but for the name. */
+/** Returns the options for `connectMicroservice()` and, with a name, for `ClientsModule.register()`. */
 export function transportOf(hop: Hop): MicroserviceOptions | undefined {
   const broker = brokerOf(hop) ?? '';
   switch (hop) {
@@ -35,7 +35,7 @@ export function transportOf(hop: Hop): MicroserviceOptions | undefined {
   }
 }
 
-/** The clients of these hops for `ClientsModule.register()`, each under the name of its hop. */
+/** Returns the clients of these hops for `ClientsModule.register()`, each with the name of its hop. */
 export function clientsOf(wanted: readonly Hop[]): ClientProviderOptions[] {
   return wanted.flatMap(hop => {
     const transport = transportOf(hop);

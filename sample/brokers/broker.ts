@@ -1,4 +1,4 @@
-/** Real brokers on the loopback interface, each a process of its own on a free port, with its data in a folder of its own. */
+/** Runs real brokers on the loopback interface. Each one is a process with its own free port and data folder. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,16 +6,16 @@ import { join } from 'node:path';
 import type { Program } from '../runner/program.js';
 import { freePort } from '../runner/free-ports.js';
 
-/** How one kind of broker is found and started. */
+/** Finds and starts one kind of broker. */
 export interface BrokerKind {
   readonly name: string;
-  /** Why it cannot be started here; `undefined` where it can. */
+  /** Returns the reason why it cannot be started here, or undefined. */
   missing(): string | undefined;
-  /** Starts it; resolves when it takes connections. */
+  /** Starts it and resolves when it accepts connections. */
   launch(port: number, folder: string): Promise<Pick<Program, 'stop'>>;
 }
 
-/** A broker that is running; the port and the data stay the same over `restart()`. */
+/** A running broker. `restart()` keeps its port and its data. */
 export class Broker {
   private constructor(
     private readonly kind: BrokerKind,
@@ -30,7 +30,7 @@ export class Broker {
     return new Broker(kind, port, folder, await kind.launch(port, folder));
   }
 
-  /** Ends it without giving it time for anything. */
+  /** Kills it immediately. */
   kill(): Promise<void> {
     return this.program.stop('SIGKILL');
   }
@@ -45,10 +45,10 @@ export class Broker {
   }
 }
 
-/** Debian keeps servers in /usr/sbin. */
+/** Debian installs servers in /usr/sbin. */
 export const PATH = `${process.env['PATH']}:/usr/sbin`;
 
-/** Why a command cannot be run here; `undefined` where it can. */
+/** Returns the reason why a command cannot be run here, or undefined. */
 export function reasonWithout(command: string): string | undefined {
   const found = spawnSync('which', [command], { env: { ...process.env, PATH } }).status === 0;
   return found ? undefined : `"${command}" is not on this machine`;

@@ -1,4 +1,4 @@
-/** NATS, as Debian packages it. */
+/** Runs NATS from Debian's package. */
 import { Program } from '../runner/program.js';
 import { type BrokerKind, PATH, reasonWithout } from './broker.js';
 

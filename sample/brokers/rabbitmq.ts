@@ -1,11 +1,11 @@
-/** RabbitMQ, as Debian packages it: a node and a port mapper of its own, with all that it writes in the folder of the broker. */
+/** Runs RabbitMQ from Debian's package: a node and its own port mapper, with all files in the folder of the broker. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Program } from '../runner/program.js';
 import { freePort } from '../runner/free-ports.js';
 import { type BrokerKind, PATH, reasonWithout } from './broker.js';
 
-/** Debian's command of that name becomes another user, who may not write here. */
+/** Debian's command `rabbitmq-server` changes to another user, who may not write here. */
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
 export const rabbitmq: BrokerKind = {
@@ -23,7 +23,7 @@ export const rabbitmq: BrokerKind = {
   },
 };
 
-/** Erlang would start one on the port of all, and leave it behind. */
+/** Otherwise Erlang would start a port mapper on its default port and leave it running. */
 function startMapper(port: number, folder: string): Promise<Program> {
   const args = ['-d', '-address', '127.0.0.1', '-port', String(port)];
   return Program.start({ command: 'epmd', args, cwd: folder, env: { PATH } }, /(epmd running)/);
@@ -57,13 +57,13 @@ async function startNode(port: number, mapperPort: number, folder: string): Prom
     RABBITMQ_LOG_BASE: at('log'),
     RABBITMQ_LOGS: '-',
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
-    // As under systemd the script becomes the Erlang machine, so that its id is that of what must end.
+    // As under systemd, the script replaces itself by the Erlang process, so that its process id can be ended.
     RUNNING_UNDER_SYSTEMD: 'true',
   };
   return Program.start({ command: SERVER, cwd: folder, env }, /(Server startup complete)/);
 }
 
-/** The node, which takes its port mapper with it. */
+/** Stops the node and then its port mapper. */
 function bothOf(node: Program, mapper: Program): Pick<Program, 'stop'> {
   return {
     async stop(signal) {

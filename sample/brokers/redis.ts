@@ -1,4 +1,4 @@
-/** Redis, as Debian packages it. */
+/** Runs Redis from Debian's package. */
 import { Program } from '../runner/program.js';
 import { type BrokerKind, PATH, reasonWithout } from './broker.js';
 

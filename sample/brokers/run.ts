@@ -1,4 +1,4 @@
-/** The command `npm run brokers`: brokers to try things with, until Ctrl+C. */
+/** The command `npm run brokers`: starts the brokers and stops them at Ctrl+C. */
 import { once } from 'node:events';
 import { startBrokers } from './start.js';
 

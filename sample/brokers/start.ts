@@ -1,4 +1,4 @@
-/** Starts every broker that this machine has, each on a free port of the loopback interface, and stops them all. */
+/** Starts all brokers that this machine has, each on a free port of the loopback interface, and stops them. */
 import { Broker, type BrokerKind } from './broker.js';
 import { kafka } from './kafka.js';
 import { mosquitto } from './mosquitto.js';
@@ -7,9 +7,9 @@ import { rabbitmq } from './rabbitmq.js';
 import { redis } from './redis.js';
 
 export interface RunningBrokers {
-  /** Where they are: a variable of the environment for each. */
+  /** An environment variable with the address of each broker. */
   readonly env: Readonly<Record<string, string>>;
-  /** What could not be started, and why. */
+  /** The brokers that could not be started, and why. */
   readonly missing: readonly string[];
   stop(): Promise<void>;
 }
@@ -28,7 +28,7 @@ const ADDRESSES: readonly Address[] = [
   { variable: 'MQTT_URL', kind: mosquitto, at: port => `mqtt://127.0.0.1:${port}` },
 ];
 
-/** Starts those that `env` does not name already. */
+/** Starts the brokers whose address `env` does not contain. */
 export async function startBrokers(env: NodeJS.ProcessEnv = process.env): Promise<RunningBrokers> {
   const wanted = ADDRESSES.filter(({ variable }) => !env[variable]).map(address => ({ ...address, reason: address.kind.missing() }));
   const missing = wanted.flatMap(({ kind, variable, reason }) =>

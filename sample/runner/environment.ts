@@ -1,6 +1,6 @@
 /** Decides from the user's environment where the services send their spans. */
 
-/** What the user asked for besides the runner's own look at the spans. */
+/** Other destinations of the spans, chosen by the user. */
 export interface Destination {
   /** The traces endpoint of the user's OTLP collector. */
   readonly collector: string | undefined;
@@ -20,7 +20,7 @@ export function destinationIn(env: NodeJS.ProcessEnv): Destination {
   return { collector, isZipkinWanted: (env.OTEL_TRACES_EXPORTER ?? '').split(',').some(name => name.trim() === 'zipkin') };
 }
 
-/** The environment of a service: the user's, with the runner's receiver as its OTLP collector and a free port. */
+/** Returns the environment of a service: the user's, with the runner's receiver as OTLP collector and a free port. */
 export function serviceEnvironment(env: NodeJS.ProcessEnv, receiver: string, { isZipkinWanted }: Destination): NodeJS.ProcessEnv {
   const inherited = Object.entries(env).filter(
     ([name]) => !/^(OTEL_EXPORTER_OTLP_.*(ENDPOINT|PROTOCOL)|NODE_ENV|NODE_OPTIONS)$/.test(name),
@@ -31,7 +31,7 @@ export function serviceEnvironment(env: NodeJS.ProcessEnv, receiver: string, { i
     OTEL_TRACES_EXPORTER: isZipkinWanted ? 'otlp,zipkin' : 'otlp',
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver,
     OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
-    // Spans are shown right after the request, not up to five seconds later.
+    // Export spans right after the request instead of up to five seconds later.
     OTEL_BSP_SCHEDULE_DELAY: '50',
   };
 }

@@ -1,4 +1,4 @@
-/** Reads spans out of an OTLP/HTTP request in its JSON form (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). */
+/** Reads spans from an OTLP/HTTP request in JSON (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). */
 import type { Attributes, AttributeValue, HrTime } from '@opentelemetry/api';
 import type { FinishedSpan } from 'nestjs-tracing/viewer';
 
@@ -35,7 +35,7 @@ export interface OtlpRequest {
   }[];
 }
 
-/** The spans in `request`. Parents in other services are not told apart: all services of a sample arrive here, as one tree. */
+/** Returns the spans in `request`. All services of a sample send to the same receiver, so remote parents are treated like local ones. */
 export function spansIn({ resourceSpans = [] }: OtlpRequest): FinishedSpan[] {
   return resourceSpans.flatMap(({ resource, scopeSpans = [] }) =>
     scopeSpans.flatMap(({ scope = { name: '' }, spans = [] }) =>

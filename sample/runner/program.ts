@@ -1,4 +1,4 @@
-/** A program as a process of its own: started, waited for until it says where it listens, and ended by its id. */
+/** Runs a program as a child process: starts it, waits until it prints its address, and ends it by its process id. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
@@ -13,17 +13,17 @@ export interface Command {
 }
 
 export interface Outcome {
-  /** `null` where it could not be started or took too long. */
+  /** The exit code. `null` if it could not be started or took too long. */
   readonly code: number | null;
   readonly stdout: string;
-  /** Of both streams, in the order it came. */
+  /** The output of stdout and stderr, in order. */
   readonly output: string;
 }
 
 export class Program {
   private constructor(
     private readonly child: ChildProcess,
-    /** What the pattern found in the output. */
+    /** The text that the pattern found in the output. */
     readonly found: string,
   ) {}
 
@@ -31,10 +31,13 @@ export class Program {
     return this.child.pid;
   }
 
-  /** Resolves with the first group of `pattern` as soon as the output has it; fails with what the program said otherwise. */
+  /**
+   * Starts a program and waits until `pattern` matches its output. `found` is the first group. Rejects with the output if the program ends
+   * first.
+   */
   static async start(command: Command, pattern = /listens on (http\S+)/): Promise<Program> {
     const child = launch(command);
-    // Nothing outlives the specs, however they end.
+    // The child must not outlive this process.
     const kill = () => child.kill('SIGKILL');
     process.once('exit', kill);
     child.once('exit', () => process.off('exit', kill));
@@ -63,7 +66,7 @@ export class Program {
     return new Program(child, found);
   }
 
-  /** Runs it to its end, without standard input. */
+  /** Runs a program to its end, without standard input. */
   static async run(command: Command, timeoutMs: number): Promise<Outcome> {
     const child = launch(command);
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
@@ -85,8 +88,8 @@ export class Program {
     return { code, stdout, output };
   }
 
-  /** Asks it to end, and takes no for no answer. */
-  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+  /** Sends `signal` to the program, and kills it if it does not end. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const ended = once(this.child, 'exit');
     const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_TIMEOUT_MS);
@@ -96,13 +99,13 @@ export class Program {
   }
 }
 
-/** With the environment of the shell, but for what it says about tracing, Node and npm's scripts. */
+/** Starts the program with the environment of the shell, without variables for tracing, Node and npm. */
 function launch({ command, args = [], cwd = process.cwd(), env = {} }: Command): ChildProcess {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(OTEL_|NODE_OPTIONS$|NODE_ENV$|npm_|FORCE_COLOR$)/.test(name));
   return spawn(command, args, { cwd, env: { ...Object.fromEntries(inherited), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** The first line that speaks of trouble, else the last: why something is missing. */
+/** Returns the first line about an error, else the last line. */
 export function reasonIn(output: string): string {
   const lines = output.trim().split('\n');
   const line = lines.find(text => /\s/.test(text.trim()) && TROUBLE.test(text)) ?? lines.at(-1);

@@ -1,31 +1,31 @@
-/** What a sample tells the runner: its services, the requests to send and the traces these must leave. */
+/** Describes a sample for the runner: its services, the requests to send, and the expected traces. */
 
 export interface Scenario {
   readonly folder: string;
-  /** Environment variables that hold free ports, the same for all services. */
+  /** Environment variables for free ports, the same for all services. */
   readonly ports?: readonly string[];
-  /** What the services need around them: started first, stopped last. */
+  /** Servers that the services need. They start first and stop last. */
   readonly surroundings?: () => Promise<Surroundings>;
-  /** In the order they are started. */
+  /** In start order. */
   readonly services: readonly SampleService[];
-  /** The service that the requests are sent to. */
+  /** The service that receives the requests. */
   readonly entrance: string;
-  /** What it sends may depend on what there is. */
+  /** The requests to send. They may depend on the available servers. */
   requests(env: NodeJS.ProcessEnv): readonly SampleRequest[];
 }
 
 export interface Surroundings {
-  /** Variables of the environment that tell where it is. */
+  /** The environment variables with the addresses of the servers. */
   readonly env: Readonly<Record<string, string>>;
-  /** What is not there, and why. */
+  /** Missing servers, and why. */
   readonly missing: readonly string[];
   stop(): Promise<void>;
 }
 
 export interface SampleService {
-  /** Its file, and its `service.name`. */
+  /** The name of its file and its `service.name`. */
   readonly name: string;
-  /** Environment variables that hold the addresses of services it calls. */
+  /** Environment variables for the addresses of the services that it calls. */
   readonly calls?: Readonly<Record<string, string>>;
 }
 
@@ -33,8 +33,8 @@ export interface SampleRequest {
   readonly title: string;
   readonly path: string;
   readonly status: number;
-  /** As `TraceRecorder.tree()` prints it. */
+  /** The expected trace, as `TraceRecorder.tree()` prints it. */
   readonly tree: string;
-  /** By span name, the events it must have. */
+  /** The events that a span must have, by span name. */
   readonly events?: Readonly<Record<string, readonly string[]>>;
 }

@@ -1,10 +1,10 @@
-/** A service of a sample as a process of its own. */
+/** Runs a service of a sample as a child process. */
 import { Program } from './program.js';
 
 export class ServiceProcess {
   private constructor(private readonly program: Program) {}
 
-  /** Resolves when the service has said where it listens; fails with what it said otherwise. */
+  /** Resolves when the service has printed its address. Rejects with the output if it ends first. */
   static async start(file: string, env: NodeJS.ProcessEnv): Promise<ServiceProcess> {
     return new ServiceProcess(await Program.start({ command: process.execPath, args: ['--enable-source-maps', file], env }));
   }
@@ -17,7 +17,7 @@ export class ServiceProcess {
     return this.program.processId;
   }
 
-  /** Asks the service to end as a container platform does, and takes no for no answer. */
+  /** Sends SIGTERM, as a container platform does, and kills the service if it does not end. */
   stop(): Promise<void> {
     return this.program.stop();
   }

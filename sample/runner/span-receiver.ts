@@ -1,4 +1,4 @@
-/** A small OTLP/HTTP collector: the services send their spans here; the runner reads them, and passes them on if asked to. */
+/** A small OTLP/HTTP collector. The services send their spans here, and the runner can forward them. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,11 +12,11 @@ const RELAY_TIMEOUT_MS = 5_000;
 export class SpanReceiver {
   private constructor(
     private readonly server: Server,
-    /** Why spans could not be passed on. */
+    /** The reasons why spans could not be forwarded. */
     readonly relayFailures: Set<string>,
   ) {}
 
-  /** `relayTo`: the traces endpoint of another collector that gets everything too, as it came. */
+  /** Starts the receiver. `relayTo` is the traces endpoint of another collector that gets all requests unchanged. */
   static async start(receive: (spans: FinishedSpan[]) => void, relayTo: string | undefined): Promise<SpanReceiver> {
     const relayFailures = new Set<string>();
     const server = createServer((request, response) => {
@@ -43,7 +43,7 @@ export class SpanReceiver {
   }
 }
 
-/** Sends `body` on with the headers it came with, which hold what the collector asks for (`OTEL_EXPORTER_OTLP_HEADERS`). */
+/** Forwards `body` with its original headers, which include those of `OTEL_EXPORTER_OTLP_HEADERS`. */
 async function relay(request: IncomingMessage, body: Buffer, to: string): Promise<void> {
   const headers = new Headers();
   for (const [name, value] of Object.entries(request.headers)) {

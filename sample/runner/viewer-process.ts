@@ -1,4 +1,4 @@
-/** The viewer's command as a process of its own, or the viewer that is there already. */
+/** Starts the viewer as a child process, or uses a viewer that already runs. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
@@ -9,13 +9,13 @@ const START_TIMEOUT_MS = 15_000;
 export class ViewerProcess {
   private constructor(
     private readonly child: ChildProcess,
-    /** Where the page is, and below it the OTLP intake. */
+    /** The URL of the page. OTLP requests go to paths below it. */
     readonly url: string,
-    /** False for one that was there already, which may leave at any time. */
+    /** False if the viewer was already running. It may then stop at any time. */
     readonly isOwn: boolean,
   ) {}
 
-  /** On the port of OTLP, where other services of the user would send to; on any other where that is taken. */
+  /** Uses the default OTLP port, which the user's other services send to. Uses another port if that one is taken. */
   static async start(opensBrowser: boolean): Promise<ViewerProcess> {
     const further = opensBrowser ? ['--open'] : [];
     const first = await ViewerProcess.run(further);
@@ -24,9 +24,9 @@ export class ViewerProcess {
     return viewer;
   }
 
-  /** What it said, where it does not run. */
+  /** Returns the viewer, or its output if it did not start. */
   private static async run(args: readonly string[]): Promise<ViewerProcess | string> {
-    // In a group of its own: Ctrl+C ends the services first, which still deliver what they hold.
+    // In its own process group, Ctrl+C does not end it before the services, which still export spans.
     const child = spawn(process.execPath, [viewerCommand(), 'viewer', ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     process.once('exit', () => child.kill());
     let output = '';

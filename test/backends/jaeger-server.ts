@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Found } from '../foreign/found.js';
 import { Program, reasonIn } from '../../sample/runner/program.js';
 import { CACHE } from '../foreign/toolchains.js';
-import { freePort } from '../viewer/server/viewers.js';
+import { freePort } from '../../sample/runner/free-ports.js';
 
 const MODULE = 'github.com/jaegertracing/jaeger@v1.76.0';
 /** Of the module as the checksum database has it; its go.sum vouches for the rest. */

@@ -1,28 +1,34 @@
 /** The command: measures what tracing costs and prints the tables of README.md. `npm run bench -- --help` says what it can be told. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { measureCalls } from './calls.mjs';
-import { help, readCommandLine } from './command-line.mjs';
+import { help, readCommandLine, ROUTES } from './command-line.mjs';
+import { measureEncoding } from './encoding.mjs';
 import { measureInProcess } from './in-process.mjs';
 import { installNode, installPeers } from './installs.mjs';
 import { isPinned } from './processes.mjs';
 import { measureMessages } from './messages.mjs';
 import { printProfiles, profileVariant } from './profile.mjs';
-import { callTable, inProcessTable, messageTable, ratioOf, requestTable, startTable } from './report.mjs';
+import { measureQueries } from './queries.mjs';
+import { callTable, encodingTable, inProcessTable, messageTable, queryTable, ratioOf, requestTable, startTable } from './report.mjs';
 import { addedCpu, measureRequests } from './requests.mjs';
 import { measureStarts } from './starts.mjs';
-import { starts, variants } from './variants.mjs';
+import { AGAINST, starts, variants } from './variants.mjs';
 
 /** How many times the bare minimum ours may cost in CI, on a machine whose noise nobody knows. */
 const CI_MARGIN = 2;
 const folder = new URL('.', import.meta.url);
 
-const { isHelp, isCi, isInProcess, nodes, adapters, parts, profile, lengths, ...chosen } = readCommandLine(process.argv.slice(2));
+const { isHelp, isCi, isInProcess, nodes, adapters, parts, profile, lengths, against, ...chosen } = readCommandLine(process.argv.slice(2));
 const tell = text => console.error(text);
 const shown = variants.filter(({ id }) => (profile ?? chosen.variants).includes(id));
 const peers = !isHelp && shown.some(variant => variant.needsPeers) ? installPeers() : undefined;
-const routes = parts.filter(part => part === 'users' || part === 'chain');
+if (against !== undefined) {
+  rmSync(new URL(AGAINST), { recursive: true, force: true });
+  cpSync(against, new URL(AGAINST), { recursive: true });
+}
+const routes = parts.filter(part => ROUTES.includes(part));
 
 if (isHelp) console.log(help);
 else if (!existsSync(new URL('../../dist/esm/index.js', folder))) throw new Error('dist/ is missing: npm run build');
@@ -38,7 +44,9 @@ async function measureAll() {
     lengths,
     requests: [],
     messages: [],
+    queries: [],
     calls: [],
+    encoding: [],
     starts: [],
   };
   const print = table => console.log(`${table}\n`);
@@ -54,11 +62,22 @@ async function measureAll() {
       results.messages.push(measured);
       print(messageTable(measured));
     }
+    if (parts.includes('queries')) {
+      const measured = { node: version, results: await measureQueries({ ...lengths, node, tell }) };
+      results.queries.push(measured);
+      print(queryTable(measured));
+    }
     if (parts.includes('calls')) {
       const { processes, callRounds: rounds } = lengths;
       const measured = { node: version, results: await measureCalls({ node, processes, rounds, tell }) };
       results.calls.push(measured);
       print(callTable(measured));
+    }
+    if (parts.includes('encoding')) {
+      const { processes, encodingRounds: rounds } = lengths;
+      const measured = { node: version, results: await measureEncoding({ node, processes, rounds, tell }) };
+      results.encoding.push(measured);
+      print(encodingTable(measured));
     }
     if (parts.includes('starts')) {
       const affordable = starts.filter(start => peers !== undefined || !start.needsPeers);
@@ -76,7 +95,7 @@ async function measureAll() {
 }
 
 function measureRoute(node, adapter, route, { rounds } = lengths) {
-  const taking = route === 'chain' ? shown.filter(variant => variant.isOnChain) : shown;
+  const taking = shown.filter(variant => variant.routes.includes(route));
   return measureRequests({ ...lengths, rounds, node, adapter, route, variants: taking, peers, tell });
 }
 
@@ -101,7 +120,14 @@ async function measureAllInProcess() {
   for (const [version, node] of versions()) {
     const results = {};
     for (const adapter of adapters) {
-      results[adapter] = await measureInProcess({ node, adapter, variants: shown, processes: lengths.processes, peers, tell });
+      results[adapter] = await measureInProcess({
+        node,
+        adapter,
+        variants: shown.filter(variant => variant.routes.includes('users')),
+        processes: lengths.processes,
+        peers,
+        tell,
+      });
     }
     console.log(`${inProcessTable({ node: version, results })}\n`);
   }

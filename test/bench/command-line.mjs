@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util';
 import { variants } from './variants.mjs';
 
 const ADAPTERS = ['express', 'fastify'];
-const ROUTES = ['users', 'chain'];
-const PARTS = [...ROUTES, 'messages', 'calls', 'starts'];
+/** The parts that are routes of the application. */
+export const ROUTES = ['users', 'chain', 'calls-10', 'calls-50'];
+const PARTS = [...ROUTES, 'messages', 'queries', 'calls', 'encoding', 'starts'];
 
 export const help = `npm run bench -- [options]
   --quick                a few short rounds: to see that it works, not to be quoted
@@ -15,11 +16,32 @@ export const help = `npm run bench -- [options]
   --fleets <n>           how often all processes are started
   --rounds <n>           how often each of them is visited
   --window <ms>          for how long
+  --against <folder>     dist/ of another build of this library, measured beside this one as b0
   --in-process           requests without sockets: hardly any noise, for comparing builds
   --profile <ids>        CPU profiles of these variants, function by function, instead of a measurement`;
 
-const full = { fleets: 4, rounds: 6, warmUpMs: 4000, leadMs: 150, windowMs: 1000, processes: 5, callRounds: 200, startRounds: 12 };
-const quick = { fleets: 1, rounds: 5, warmUpMs: 2000, leadMs: 100, windowMs: 500, processes: 1, callRounds: 60, startRounds: 3 };
+const full = {
+  fleets: 4,
+  rounds: 6,
+  warmUpMs: 4000,
+  leadMs: 150,
+  windowMs: 1000,
+  processes: 5,
+  callRounds: 200,
+  encodingRounds: 20,
+  startRounds: 12,
+};
+const quick = {
+  fleets: 1,
+  rounds: 5,
+  warmUpMs: 2000,
+  leadMs: 100,
+  windowMs: 500,
+  processes: 1,
+  callRounds: 60,
+  encodingRounds: 10,
+  startRounds: 3,
+};
 
 /** The options, each with its default filled in; throws on what it does not know. */
 export function readCommandLine(args) {
@@ -38,6 +60,7 @@ export function readCommandLine(args) {
       rounds: text,
       window: text,
       profile: text,
+      against: text,
       'in-process': flag,
     },
   });
@@ -45,11 +68,13 @@ export function readCommandLine(args) {
   const isShort = isQuick || isCi;
   const only = list('only', given.only, [...ADAPTERS, ...PARTS]) ?? [];
   const parts = profile !== undefined ? ROUTES.slice(0, 1) : isCi ? ['users', 'calls', 'starts'] : PARTS;
-  const ids = variants.map(({ id }) => id);
+  const { against } = given;
+  const ids = variants.map(({ id }) => id).filter(id => id !== 'b0' || against !== undefined);
   return {
     isHelp,
     isCi,
     isInProcess: given['in-process'],
+    against,
     nodes: (given.node ?? (isShort || profile !== undefined || given['in-process'] ? 'here' : 'here,22,24')).split(','),
     adapters: some(ADAPTERS, only, ADAPTERS),
     parts: some(PARTS, only, parts),

@@ -40,9 +40,19 @@ export function startCalls(node, scenario) {
   return start('calls', [scenario], { node, core: SERVER_CORE, env: { NODE_ENV: 'production' } });
 }
 
+/** What encodes spans, on the core of the servers. */
+export function startEncoding(node) {
+  return start('encoding', [], { node, core: SERVER_CORE, env: { NODE_ENV: 'production' } });
+}
+
 /** A microservice and its client in one variant, on the core of the servers. */
 export function startMessages(node, { setUp, options }) {
   return start('messages', [setUp, JSON.stringify(options)], { node, core: SERVER_CORE, env: { NODE_ENV: 'production' } });
+}
+
+/** A process that sends queries through one library in one set-up, on the core of the servers. */
+export function startQueries(node, library, setUp, port) {
+  return start('queries', [library, setUp, String(port)], { node, core: SERVER_CORE, env: { NODE_ENV: 'production' } });
 }
 
 /** Resolves to what the process says when it is ready, with `ask(name, details)` and `stop()`. */

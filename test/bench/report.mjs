@@ -1,12 +1,16 @@
 /** Turns what was measured into the tables of README.md, with each target beside what came out. */
 import { addedCpu } from './requests.mjs';
 import { compareCalls, scenarios } from './calls.mjs';
+import { compareEncoding, formats } from './encoding.mjs';
 import { messageVariants } from './messages.mjs';
+import { queryLibraries } from './queries.mjs';
 import { median, middle, ratio } from './statistics.mjs';
 import { BARE, starts, targets, variants } from './variants.mjs';
 
 const CALL_TARGET = 1.15;
+const ENCODING_TARGET = 2;
 const START_TARGET_MS = 60;
+const QUERY_TARGET = 0.6;
 
 /** Added CPU per request, a table for each route and version of Node: variants below each other, adapters side by side. */
 export function requestTable({ node, route, results }) {
@@ -78,6 +82,22 @@ export function inProcessTable({ node, results }) {
 }
 
 /** ns per call of a decorated method. */
+export function encodingTable({ node, results }) {
+  const rows = formats.map(format => {
+    const { ours, byOtel, ofSdk, ratio: found } = compareEncoding(results, format);
+    const judged = `${verdict(ours.median <= ENCODING_TARGET)} ${range(ours, '', 2)}`;
+    return [format, judged, range(byOtel, '', 2), range(ofSdk, '', 2), range({ ...found, median: found.ratio }, '', 2)];
+  });
+  const head = [
+    'format',
+    `nestjs-tracing, µs (target ≤ ${ENCODING_TARGET})`,
+    "OpenTelemetry's encoder, µs",
+    "OpenTelemetry's encoder and spans, µs",
+    'ratio to these',
+  ];
+  return [`#### Encoding a span on Node ${node}`, '', table(head, rows)].join('\n');
+}
+
 export function callTable({ node, results }) {
   const rows = scenarios.flatMap(({ id, title }) =>
     ['Sync', 'Async'].map(kind => {
@@ -95,6 +115,21 @@ export function callTable({ node, results }) {
     `ratio (target ≤ ${CALL_TARGET} where it records)`,
   ];
   return [`#### A call of a traced method on Node ${node}`, '', table(head, rows)].join('\n');
+}
+
+/** Added CPU per query, beside that of the official instrumentations. */
+export function queryTable({ node, results }) {
+  const rows = queryLibraries.map(({ id, title }) => {
+    const rounds = results.flat();
+    const added = (setUp, round) => round[`${id}-${setUp}`].cpuUs - round[`${id}-none`].cpuUs;
+    const cell = setUp =>
+      `${range(middle(rounds.map(round => added(setUp, round))), '+')}, ${spans(median(rounds.map(round => round[`${id}-${setUp}`].spans)))}`;
+    const found = ratio(results.map(fleet => fleet.map(round => [added('ours', round), added('official', round)])));
+    const compared = `${verdict(found.ratio <= QUERY_TARGET)} ${range({ ...found, median: found.ratio }, '', 2)}`;
+    return [title, range(middle(rounds.map(round => round[`${id}-none`].cpuUs))), cell('ours'), cell('official'), compared];
+  });
+  const head = ['library', 'without tracing, µs', 'ours, µs and spans', 'official, µs and spans', `ratio (target ≤ ${QUERY_TARGET})`];
+  return [`#### A query to PostgreSQL on Node ${node}`, '', table(head, rows)].join('\n');
 }
 
 /** CPU time of starting. */

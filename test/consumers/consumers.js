@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureFootprint } from './footprint.js';
+import { FRESH } from './fresh.js';
 import { KINDS, layOut, sharedPackages } from './kinds.js';
 import { NEIGHBOURS } from './neighbours.js';
 import { add, inTurns, install, installNodes, NODE_MAJORS, openWorkbench, pack, table } from './workbench.js';
@@ -22,7 +23,7 @@ const { values: options } = parseArgs({
   },
 });
 
-const kinds = [...KINDS, ...NEIGHBOURS];
+const kinds = [...KINDS, ...NEIGHBOURS, ...FRESH];
 const workbench = openWorkbench(options.dir);
 const rows = chooseRows();
 const majors = NODE_MAJORS.filter(major => options.node === undefined || options.node === major);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { add, install, run } from './workbench.js';
 
-const LIMITS = { packages: 20, megabytes: 45 };
+const LIMITS = { packages: 12, megabytes: 32 };
 const NEST = { '@nestjs/common': '12.5.1', '@nestjs/core': '12.5.1', '@nestjs/platform-express': '12.5.1' };
 const APPLICATION = { name: 'footprint', version: '1.0.0', dependencies: { ...NEST, 'reflect-metadata': '0.2.2', rxjs: '7.8.2' } };
 

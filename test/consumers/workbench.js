@@ -38,13 +38,13 @@ export function run(command, args, { cwd, env = {}, timeoutMs = 180_000 }) {
 }
 
 /** `npm install` of exactly these packages into `directory`, unless the same were installed there before. */
-export async function install(directory, manifest) {
+export async function install(directory, manifest, ...flags) {
   const file = join(directory, 'package.json');
   const wanted = JSON.stringify({ private: true, ...manifest }, undefined, 2);
   if (existsSync(join(directory, '.installed')) && readFileSync(join(directory, '.installed'), 'utf8') === wanted) return;
   rmSync(join(directory, 'node_modules'), { recursive: true, force: true });
   write(file, wanted);
-  await run('npm', ['install', ...QUIET], {
+  await run('npm', ['install', ...flags, ...QUIET], {
     cwd: directory,
     env: { NODE_ENV: 'development' },
     timeoutMs: 600_000,

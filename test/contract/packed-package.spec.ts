@@ -9,6 +9,9 @@ import { manifest, type PackedPackage, packagesUsersHave, packPackage } from './
 const ENTRIES = Object.keys(manifest.exports).filter(entry => entry !== './package.json');
 const ENTRY_FILES = [...ENTRIES.map(entry => join(entry, 'index.js')), 'command.js'].sort();
 const NAMES = ENTRIES.map(entry => join(manifest.name, entry));
+/** It prepares the process and exports nothing. */
+const REGISTER = `${manifest.name}/register`;
+const EXPORTING = NAMES.filter(name => name !== REGISTER);
 
 describe('The packed package', () => {
   let packed: PackedPackage;
@@ -33,7 +36,10 @@ describe('The packed package', () => {
 
   it('holds the two builds and what a reader wants, nothing else', () => {
     const outside = files().filter(file => !file.startsWith('dist/'));
-    expect(outside.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']);
+    const documents = outside.filter(file => file.startsWith('docs/'));
+    expect(outside.filter(file => !documents.includes(file)).sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']);
+    expect(documents).toContain('docs/README.md');
+    expect(documents.filter(file => !/^docs\/([\w-]+\.md|pictures\/[\w-]+\.webp)$/.test(file))).toEqual([]);
     expect(files().filter(file => /\.(spec|test)\.|tsbuildinfo/.test(file))).toEqual([]);
     const builtInto = (build: string) => files(join(packed.folder, 'dist', build)).map(file => file.slice(`dist/${build}/`.length));
     const declarations = (build: string) => builtInto(build).filter(file => file.endsWith('.d.ts'));
@@ -44,6 +50,12 @@ describe('The packed package', () => {
         .filter(file => file.endsWith('.js') && !file.startsWith('chunk-'))
         .sort(),
     ).toEqual(ENTRY_FILES);
+  });
+
+  it('has no script that npm would run, or warn of, at a user', () => {
+    const { scripts } = JSON.parse(readFileSync(join(packed.folder, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    const ofInstalls = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare', 'prepublish'];
+    expect(Object.keys(scripts).filter(name => ofInstalls.includes(name))).toEqual([]);
   });
 
   it('calls classes what they are called in the source, as Nest prints their names', () => {
@@ -59,7 +71,7 @@ describe('The packed package', () => {
     expect(node('deep.mjs', source(`${manifest.name}/package.json`)).trim()).not.toBe('refused');
   });
 
-  it.each(NAMES)('reaches the same names through import and require: %s', name => {
+  it.each(EXPORTING)('reaches the same names through import and require: %s', name => {
     const compare = `for (const name of new Set([...Object.keys(required), ...Object.keys(imported)])) {
       if (required[name] !== imported[name]) throw new Error(name + ' exists twice');
     }
@@ -72,9 +84,16 @@ describe('The packed package', () => {
     expect(node('both.mjs', viaImport).trim()).toBe('same');
   });
 
-  it.each(NAMES)('loads where no optional peer is installed, also the CommonJS build: %s', name => {
+  it.each(EXPORTING)('loads where no optional peer is installed, also the CommonJS build: %s', name => {
     const build = join(packed.folder, 'dist/cjs', name.slice(manifest.name.length), 'index.js');
     expect(node('commonjs.cjs', `console.log(Object.keys(require(${JSON.stringify(build)})).length > 0)`).trim()).toBe('true');
+  });
+
+  it.each(['--import', '--require'])('prepares a process with %s, and says what is not installed', flag => {
+    writeFileSync(join(packed.consumer, 'main.mjs'), 'console.log("started");');
+    const { stdout, stderr } = spawnSync(process.execPath, [flag, REGISTER, 'main.mjs'], { cwd: packed.consumer, encoding: 'utf8' });
+    expect(stdout).toBe('started\n');
+    expect(stderr).toContain('"nestjs-tracing/register" found no @opentelemetry/instrumentation in ');
   });
 
   it('has declarations that import only what every user has', () => {

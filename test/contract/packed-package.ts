@@ -12,6 +12,7 @@ const SOURCES = [
   'tsconfig.cjs.json',
   '.ci/build.js',
   'lib',
+  'docs',
   'README.md',
   'LICENSE',
   'CHANGELOG.md',
@@ -19,6 +20,8 @@ const SOURCES = [
 
 export interface Manifest {
   name: string;
+  /** What npm packs; package.json, README.md and LICENSE it takes in any case. */
+  files: string[];
   exports: Record<string, unknown>;
   dependencies: Record<string, string>;
   peerDependencies: Record<string, string>;

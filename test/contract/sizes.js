@@ -8,7 +8,7 @@ const KB = 1000;
 
 /**
  * Our own code of an entry point, minified and compressed: what a bundler adds to an application besides dependencies. What is only loaded
- * on demand (exporters, the viewer and its page) stands in chunks of its own, and is counted where `isWhole`.
+ * on demand (databases, methods, exporters, the viewer and its page) stands in chunks of its own, and is counted where `isWhole`.
  */
 async function bundled(entry, isWhole = false) {
   const { metafile, outputFiles } = await build({
@@ -38,13 +38,13 @@ async function bundled(entry, isWhole = false) {
 const { builtPage } = await import(new URL('../../dist/cjs/viewer/page/built-page.js', import.meta.url).href);
 const [packed] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { encoding: 'utf8', stdio: 'pipe' }));
 const sizes = [
-  { what: 'nestjs-tracing, minified and gzipped', bytes: await bundled('dist/esm/index.js'), limit: 50 * KB },
-  { what: 'the same with all that is loaded on demand', bytes: await bundled('dist/esm/index.js', true), limit: 115 * KB },
-  { what: 'nestjs-tracing/testing, minified and gzipped', bytes: await bundled('dist/esm/testing/index.js'), limit: 8 * KB },
+  { what: 'nestjs-tracing, minified and gzipped', bytes: await bundled('dist/esm/index.js'), limit: 85 * KB },
+  { what: 'the same with all that is loaded on demand', bytes: await bundled('dist/esm/index.js', true), limit: 200 * KB },
+  { what: 'nestjs-tracing/testing, minified and gzipped', bytes: await bundled('dist/esm/testing/index.js'), limit: 9.4 * KB },
   { what: 'nestjs-tracing/viewer, minified and gzipped', bytes: await bundled('dist/esm/viewer/index.js'), limit: 8 * KB },
   { what: 'the page of the viewer, gzipped', bytes: gzipSync(builtPage, { level: 9 }).length, limit: 30 * 1024 },
-  { what: 'tarball', bytes: packed.size, limit: 480 * KB },
-  { what: 'unpacked package', bytes: packed.unpackedSize, limit: 1800 * KB },
+  { what: 'tarball', bytes: packed.size, limit: 960 * KB },
+  { what: 'unpacked package', bytes: packed.unpackedSize, limit: 3320 * KB },
 ];
 for (const { what, bytes, limit } of sizes) {
   console.log(`${bytes > limit ? 'TOO BIG' : 'ok     '} ${(bytes / KB).toFixed(1).padStart(7)} kB of ${limit / KB} kB  ${what}`);

@@ -4,12 +4,12 @@ import { NestFactory } from '@nestjs/core';
 import { type ClientGrpc, ClientsModule, Transport } from '@nestjs/microservices';
 import { from, lastValueFrom, type Observable, toArray } from 'rxjs';
 import { Tracer, TracingModule } from '../../lib/index.js';
-import { Books, DeskController, type Desk, deskOf, PROTO } from '../microservices/desk.js';
-import { freePort } from '../microservices/transports.js';
+import { Books, DeskController, type Desk, deskOf, PROTO } from '../integrations/microservices/desk.js';
 import { specsWith } from './found.js';
 import { Program } from '../../sample/runner/program.js';
 import { RunningViewer, treeOf } from './running-viewer.js';
 import { pythonService } from './toolchains.js';
+import { freePort } from '../../sample/runner/free-ports.js';
 
 const found = await pythonService('python-grpc');
 

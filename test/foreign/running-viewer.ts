@@ -1,5 +1,5 @@
 /** The viewer as its users start it, a command of its own, asked what has arrived. */
-import { printTrees } from '../../lib/testing/print-tree.js';
+import { printTrees } from '../../lib/testing/trace-recorder.js';
 import { readOtlp } from '../../lib/viewer/model/otlp-json.js';
 import type { TraceSpan } from '../../lib/viewer/model/trace-span.js';
 import { buildTraceTrees } from '../../lib/viewer/model/trace-tree.js';

@@ -2,11 +2,20 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { Logger } from '@nestjs/common';
 import { InMemorySpanExporter, AlwaysOnSampler, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { W3CBaggagePropagator } from '@opentelemetry/core';
-import type { TracingOptions } from '../../lib/tracing.options.js';
-import { resolveOptions } from '../../lib/tracing.resolution.js';
+import type { TracingOptions } from '../../lib/options/tracing-options.js';
+import { resolveOptions } from '../../lib/options/resolved-options.js';
 
 /** Options as a JavaScript user, or a value from a configuration file, might give them. */
 const untyped = (options: unknown): TracingOptions => options as TracingOptions;
+
+function messageOf(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error('Nothing was refused.');
+}
 
 describe('options without anything set', () => {
   it('trace everything, to the terminal, with all header formats', () => {
@@ -22,6 +31,7 @@ describe('options without anything set', () => {
       propagatorsInCode: false,
       pipelineOptionsInCode: [],
       tracerProvider: undefined,
+      instrumentations: [],
       logs: false,
       shutdownTimeoutMs: 5000,
     });
@@ -29,7 +39,7 @@ describe('options without anything set', () => {
     expect(options.inbound.responseHeader).toBeUndefined();
     expect(options.inbound.redactQueryKeys).toContain('X-Amz-Signature');
     expect([...options.inbound.knownMethods]).toEqual(expect.arrayContaining(['GET', 'QUERY', 'PATCH']));
-    expect(options.outbound).toMatchObject({ ignore: [], fetch: true, captureResponseHeaders: [] });
+    expect(options.outbound).toMatchObject({ ignore: [], fetch: true, http: true, captureResponseHeaders: [] });
     expect(options.outbound.propagateTo).toBeUndefined();
   });
 
@@ -58,6 +68,16 @@ describe('the option "viewer"', () => {
     expect(viewer(true, { NODE_ENV: 'development' })).toBeDefined();
   });
 
+  it('stays off in tests, quietly, unless that is named', () => {
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+    for (const given of [true, {}, { port: 5000 }, { inTest: false }, { inProduction: true }]) {
+      expect(viewer(given, { NODE_ENV: 'test' })).toBeUndefined();
+    }
+    expect(viewer({ inTest: true, port: 5000 }, { NODE_ENV: 'test' })).toEqual({ port: 5000, maxBytes: 32e6 });
+    expect(viewer({ inTest: true }, { NODE_ENV: 'production' })).toBeUndefined();
+    expect(warn.mock.calls.flat().filter(said => String(said).includes('"test"'))).toEqual([]);
+  });
+
   it('counts among what an adopted provider has no use for, where it is on', () => {
     expect(resolveOptions({ viewer: true }, {}).pipelineOptionsInCode).toEqual(['viewer']);
     expect(resolveOptions({ viewer: false }, {}).pipelineOptionsInCode).toEqual([]);
@@ -70,6 +90,7 @@ describe('the option "viewer"', () => {
     [{ port: 70_000 }, 'option "viewer.port"'],
     [{ maxMemoryMb: 0 }, 'option "viewer.maxMemoryMb"'],
     [{ inProduction: 'yes' }, 'option "viewer.inProduction"'],
+    [{ inTest: 'yes' }, 'option "viewer.inTest"'],
     [{ host: '0.0.0.0' }, 'option "viewer.host" does not exist'],
   ])('refuses %j', (given, said) => {
     expect(() => viewer(given)).toThrow(said);
@@ -130,54 +151,65 @@ describe('options in code', () => {
 
 describe('a mistake in code', () => {
   const mistakes: [path: string, seen: string, options: unknown][] = [
-    ['enabled', '"false"', { enabled: 'false' }],
-    ['serviceName', '""', { serviceName: '' }],
-    ['serviceName', '"7"', { serviceName: 7 }],
-    ['serviceVersion', '"  "', { serviceVersion: '  ' }],
-    ['resource', 'an object of Array', { resource: ['a'] }],
+    ['enabled', '"false" (a string)', { enabled: 'false' }],
+    ['serviceName', '"" (a string)', { serviceName: '' }],
+    ['serviceName', '"7" (a number)', { serviceName: 7 }],
+    ['serviceVersion', '"  " (a string)', { serviceVersion: '  ' }],
+    ['resource', 'a list', { resource: ['a'] }],
     ['resource.team', 'an object of Object', { resource: { team: { name: 'a' } } }],
-    ['resource.team', 'an object of Array', { resource: { team: ['a', 1] } }],
-    ['resource.cost', '"NaN"', { resource: { cost: NaN } }],
-    ['exporter', '"jaeger"', { exporter: 'jaeger' }],
+    ['resource.team', 'a list', { resource: { team: ['a', 1] } }],
+    ['resource.cost', '"NaN" (a number)', { resource: { cost: NaN } }],
+    ['exporter', '"jaeger" (a string)', { exporter: 'jaeger' }],
     ['exporter[1]', 'an object of Object', { exporter: ['otlp', { export: () => undefined }] }],
-    ['exporter', '"none, otlp"', { exporter: ['none', 'otlp'] }],
+    ['exporter', '"none, otlp" (a string)', { exporter: ['none', 'otlp'] }],
     ['spanProcessors', 'an object of Object', { spanProcessors: {} }],
     ['spanProcessors[0]', 'an object of Object', { spanProcessors: [{ onStart() {} }] }],
-    ['sampler', '"1.1"', { sampler: 1.1 }],
-    ['sampler', '"-0.1"', { sampler: -0.1 }],
-    ['sampler', '"NaN"', { sampler: NaN }],
-    ['sampler', '"always_on"', { sampler: 'always_on' }],
-    ['sampler', '"null"', { sampler: null }],
-    ['propagators', '"b3"', { propagators: 'b3' }],
-    ['propagators[1]', '"jaeger"', { propagators: ['b3', 'jaeger'] }],
-    ['propagators', '"none"', { propagators: ['none', 'b3'] }],
+    ['sampler', '"1.1" (a number)', { sampler: 1.1 }],
+    ['sampler', '"-0.1" (a number)', { sampler: -0.1 }],
+    ['sampler', '"NaN" (a number)', { sampler: NaN }],
+    ['sampler', '"always_on" (a string)', { sampler: 'always_on' }],
+    ['sampler', 'null', { sampler: null }],
+    ['propagators', '"b3" (a string)', { propagators: 'b3' }],
+    ['propagators[1]', '"jaeger" (a string)', { propagators: ['b3', 'jaeger'] }],
+    ['propagators', '"none" (a string)', { propagators: ['none', 'b3'] }],
     ['propagators[0]', 'an object of Object', { propagators: [{ inject() {} }] }],
     ['tracerProvider', 'an object of Object', { tracerProvider: {} }],
-    ['logs', '"yes"', { logs: 'yes' }],
-    ['shutdownTimeoutMs', '"-1"', { shutdownTimeoutMs: -1 }],
-    ['shutdownTimeoutMs', '"Infinity"', { shutdownTimeoutMs: Infinity }],
-    ['shutdownTimeoutMs', '"5s"', { shutdownTimeoutMs: '5s' }],
-    ['inbound', '"true"', { inbound: true }],
-    ['inbound.ignore', '"health"', { inbound: { ignore: 'health' } }],
-    ['inbound.ignore[1]', '""', { inbound: { ignore: ['/a', ''] } }],
-    ['inbound.ignore[0]', '"null"', { inbound: { ignore: [null] } }],
-    ['inbound.ignoreMessages', '""', { inbound: { ignoreMessages: '' } }],
-    ['inbound.messageOrigin', '"child"', { inbound: { messageOrigin: 'child' } }],
-    ['outbound.ignoreMessages[0]', '"7"', { outbound: { ignoreMessages: [7] } }],
-    ['inbound.trust', '"all"', { inbound: { trust: 'all' } }],
-    ['inbound.captureRequestHeaders', '"x-tenant"', { inbound: { captureRequestHeaders: 'x-tenant' } }],
-    ['inbound.captureRequestHeaders[0]', '"x tenant"', { inbound: { captureRequestHeaders: ['x tenant'] } }],
-    ['inbound.captureResponseHeaders[1]', '"1"', { inbound: { captureResponseHeaders: ['etag', 1] } }],
-    ['inbound.redactQueryKeys[0]', '""', { inbound: { redactQueryKeys: [''] } }],
-    ['inbound.trustForwardedHeaders', '"1"', { inbound: { trustForwardedHeaders: 1 } }],
-    ['inbound.responseHeader', '"x trace"', { inbound: { responseHeader: 'x trace' } }],
-    ['inbound.responseHeader', '"1"', { inbound: { responseHeader: 1 } }],
-    ['inbound.onRequest', '"log"', { inbound: { onRequest: 'log' } }],
-    ['inbound.onResponse', '"null"', { inbound: { onResponse: null } }],
-    ['outbound.ignore', '"/health"', { outbound: { ignore: '/health' } }],
-    ['outbound.propagateTo[0]', '"https://users"', { outbound: { propagateTo: ['https://users'] } }],
-    ['outbound.propagateTo', '"false"', { outbound: { propagateTo: false } }],
-    ['outbound.fetch', '"null"', { outbound: { fetch: null } }],
+    ['instrumentations', '"pg" (a string)', { instrumentations: 'pg' }],
+    ['instrumentations[0]', 'function "PgInstrumentation"', { instrumentations: [class PgInstrumentation {}] }],
+    ['instrumentations[1]', 'a list', { instrumentations: [{ setTracerProvider() {}, enable() {}, disable() {} }, []] }],
+    ['logs', '"yes" (a string)', { logs: 'yes' }],
+    ['shutdownTimeoutMs', '"-1" (a number)', { shutdownTimeoutMs: -1 }],
+    ['shutdownTimeoutMs', '"Infinity" (a number)', { shutdownTimeoutMs: Infinity }],
+    ['shutdownTimeoutMs', '"5s" (a string)', { shutdownTimeoutMs: '5s' }],
+    ['shutdownTimeoutMs', 'null', { shutdownTimeoutMs: null }],
+    ['inbound.messageOrigin', 'null', { inbound: { messageOrigin: null } }],
+    ['graphql.subscriptionEvents', 'null', { graphql: { subscriptionEvents: null } }],
+    ['viewer.port', 'null', { viewer: { port: null } }],
+    ['inbound', 'an object of Map', { inbound: new Map([['trust', false]]) }],
+    ['resource', 'an object of Map', { resource: new Map([['team', 'a']]) }],
+    ['inbound', '"true" (a boolean)', { inbound: true }],
+    ['inbound.ignore', '"health" (a string)', { inbound: { ignore: 'health' } }],
+    ['inbound.ignore[1]', '"" (a string)', { inbound: { ignore: ['/a', ''] } }],
+    ['inbound.ignore[0]', 'null', { inbound: { ignore: [null] } }],
+    ['inbound.ignoreMessages', '"" (a string)', { inbound: { ignoreMessages: '' } }],
+    ['inbound.messageOrigin', '"child" (a string)', { inbound: { messageOrigin: 'child' } }],
+    ['graphql.subscriptionEvents', '"root" (a string)', { graphql: { subscriptionEvents: 'root' } }],
+    ['outbound.ignoreMessages[0]', '"7" (a number)', { outbound: { ignoreMessages: [7] } }],
+    ['inbound.trust', '"all" (a string)', { inbound: { trust: 'all' } }],
+    ['inbound.captureRequestHeaders', '"x-tenant" (a string)', { inbound: { captureRequestHeaders: 'x-tenant' } }],
+    ['inbound.captureRequestHeaders[0]', '"x tenant" (a string)', { inbound: { captureRequestHeaders: ['x tenant'] } }],
+    ['inbound.captureResponseHeaders[1]', '"1" (a number)', { inbound: { captureResponseHeaders: ['etag', 1] } }],
+    ['inbound.redactQueryKeys[0]', '"" (a string)', { inbound: { redactQueryKeys: [''] } }],
+    ['inbound.trustForwardedHeaders', '"1" (a number)', { inbound: { trustForwardedHeaders: 1 } }],
+    ['inbound.responseHeader', '"x trace" (a string)', { inbound: { responseHeader: 'x trace' } }],
+    ['inbound.responseHeader', '"1" (a number)', { inbound: { responseHeader: 1 } }],
+    ['inbound.onRequest', '"log" (a string)', { inbound: { onRequest: 'log' } }],
+    ['inbound.onResponse', 'null', { inbound: { onResponse: null } }],
+    ['outbound.ignore', '"/health" (a string)', { outbound: { ignore: '/health' } }],
+    ['outbound.propagateTo[0]', '"https://users" (a string)', { outbound: { propagateTo: ['https://users'] } }],
+    ['outbound.propagateTo', '"false" (a boolean)', { outbound: { propagateTo: false } }],
+    ['outbound.fetch', 'null', { outbound: { fetch: null } }],
+    ['outbound.http', '"0" (a number)', { outbound: { http: 0 } }],
     ['outbound.onRequest', 'an object of Object', { outbound: { onRequest: {} } }],
   ];
 
@@ -186,18 +218,45 @@ describe('a mistake in code', () => {
   });
 
   it.each([
-    ['"null"', null],
-    ['an object of Array', []],
+    ['null', null],
+    ['a list', []],
+    ['"true" (a boolean)', true],
+    ['an object of Promise', Promise.resolve({})],
+    ['an object of Map', new Map()],
   ])('that is %s stops the start-up and says where options come from', (seen, options) => {
     expect(() => resolveOptions(untyped(options), {})).toThrow(`The options of TracingModule are ${seen}; give forRoot() an object`);
   });
 
   it.each([
-    ['sampelr', { sampelr: 1 }],
-    ['inbound.ignored', { inbound: { ignored: [] } }],
-    ['outbound.trust', { outbound: { trust: true } }],
-  ])('in the name "%s" stops the start-up and lists the names there are', (path, options) => {
-    expect(() => resolveOptions(untyped(options), {})).toThrow(`"${path}" does not exist; known names: `);
+    ['sampelr', 'sampler', { sampelr: 1 }],
+    ['service', 'serviceName', { service: 'orders' }],
+    ['inbound.ignored', 'ignore', { inbound: { ignored: [] } }],
+    ['outbound.propogateTo', 'propagateTo', { outbound: { propogateTo: [] } }],
+    ['graphql.operation', 'operations', { graphql: { operation: true } }],
+    ['viewer.maxMemoryMB', 'maxMemoryMb', { viewer: { maxMemoryMB: 5 } }],
+    // The right name in another place.
+    ['outbound.trust', 'inbound.trust', { outbound: { trust: true } }],
+    ['ignore', 'inbound.ignore" or "outbound.ignore" or "databases.ignore', { ignore: '/health' }],
+    ['inbound.serviceName', 'serviceName', { inbound: { serviceName: 'orders' } }],
+    ['port', 'viewer.port', { port: 4400 }],
+  ])('in the name "%s" stops the start-up, lists the names there are, and asks for "%s"', (path, meant, options) => {
+    const said = messageOf(() => resolveOptions(untyped(options), {}));
+    expect(said).toContain(`"${path}" does not exist; known names: `);
+    expect(said).toMatch(new RegExp(`\\. Did you mean "${meant}"\\?$`));
+  });
+
+  it('in a name that is like none asks for nothing', () => {
+    expect(() => resolveOptions(untyped({ metrics: true }), {})).toThrow(/shutdownTimeoutMs\.$/);
+  });
+
+  it.each([
+    [{ exporter: 'oltp' }, 'otlp'],
+    [{ exporter: ['otlp', 'zipkn'] }, 'zipkin'],
+    [{ exporter: 'Console' }, 'console'],
+    [{ propagators: ['b3mutli'] }, 'b3multi'],
+    [{ inbound: { messageOrigin: 'links' } }, 'link'],
+  ])('in a word, as in %j, is answered with the one that is near', (options, meant) => {
+    expect(messageOf(() => resolveOptions(untyped(options), {}))).toMatch(new RegExp(`\\. Did you mean "${meant}"\\?$`));
   });
 
   it('is found even where tracing is switched off', () => {

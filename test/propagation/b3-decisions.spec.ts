@@ -1,7 +1,7 @@
 import { Controller, Get, Inject } from '@nestjs/common';
 import { AlwaysOffSampler, AlwaysOnSampler, ParentBasedSampler } from '@opentelemetry/sdk-trace-node';
 import { NoSpan, Tracer, type TracingOptions } from '../../lib/index.js';
-import { type Adapter, adapters, startApplication, type TestApplication } from '../inbound/http-application.js';
+import { type Adapter, adapters, startApplication, type TestApplication } from '../integrations/http-server/http-application.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const SPAN = 'b7ad6b7169203331';

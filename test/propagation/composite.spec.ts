@@ -4,8 +4,8 @@ import { type Context, defaultTextMapSetter, propagation, ROOT_CONTEXT, type Tex
 import { suppressTracing } from '@opentelemetry/core';
 import fc from 'fast-check';
 import { createPropagator } from '../../lib/propagation/composite.propagator.js';
-import { createRelay } from '../../lib/propagation/relay.propagator.js';
-import { headerGetter } from '../../lib/propagation/header-getter.js';
+import { createPassthroughPropagator } from '../../lib/propagation/passthrough.propagator.js';
+import { headerGetter } from '../../lib/propagation/message-headers.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const SPAN = 'b7ad6b7169203331';
@@ -219,7 +219,7 @@ describe('whatever comes in', () => {
 });
 
 describe('an application that is not traced', () => {
-  const relay = createRelay(['tracecontext', 'baggage', 'b3']);
+  const relay = createPassthroughPropagator(['tracecontext', 'baggage', 'b3']);
 
   it('passes on what it received', () => {
     const headers = {
@@ -243,9 +243,11 @@ describe('an application that is not traced', () => {
 
   it('passes on only the formats that are chosen, those of the user included', () => {
     const headers = { traceparent: `00-${TRACE}-${SPAN}-01`, b3: '0', baggage: 'a=1' };
-    expect(injected(extract(headers, createRelay(['b3multi'])), createRelay(['b3multi']))).toEqual({ b3: '0' });
-    expect(injected(extract(headers, createRelay(['none'])), createRelay(['none']))).toEqual({});
-    const own = createRelay([createPropagator(['baggage'])]);
+    expect(injected(extract(headers, createPassthroughPropagator(['b3multi'])), createPassthroughPropagator(['b3multi']))).toEqual({
+      b3: '0',
+    });
+    expect(injected(extract(headers, createPassthroughPropagator(['none'])), createPassthroughPropagator(['none']))).toEqual({});
+    const own = createPassthroughPropagator([createPropagator(['baggage'])]);
     expect(injected(extract(headers, own), own)).toEqual({ baggage: 'a=1' });
   });
 });

@@ -3,7 +3,7 @@ import { type Context, createTraceState, defaultTextMapSetter, ROOT_CONTEXT, typ
 import { suppressTracing, W3CTraceContextPropagator } from '@opentelemetry/core';
 import fc from 'fast-check';
 import { createPropagator } from '../../lib/propagation/composite.propagator.js';
-import { headerGetter } from '../../lib/propagation/header-getter.js';
+import { headerGetter } from '../../lib/propagation/message-headers.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const SPAN = 'b7ad6b7169203331';

@@ -1,10 +1,10 @@
 /** A user's own test: a testing module whose spans a recorder holds. */
 import { setTimeout } from 'node:timers/promises';
-import { Controller, Get, type INestApplication, Injectable, NotFoundException } from '@nestjs/common';
+import { Controller, Get, type INestApplication, Injectable, Module, NotFoundException } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { expect } from '@jest/globals';
 import request from 'supertest';
-import { Span, TracingModule } from '../../lib/index.js';
+import { Span, TRACING_OPTIONS, TracingModule } from '../../lib/index.js';
 import { TraceRecorder, traceMatchers } from '../../lib/testing/index.js';
 
 expect.extend(traceMatchers);
@@ -84,5 +84,32 @@ describe('A recorder in a testing module', () => {
     await request(app.getHttpServer()).get('/orders/7').expect(200);
     await app.close();
     expect(recorder.roots.map(span => span.name)).toEqual(['GET /orders/:id']);
+  });
+});
+
+describe('A recorder in a test of the whole application', () => {
+  @Module({
+    imports: [TracingModule.forRoot({ serviceName: 'orders', exporter: 'console' })],
+    controllers: [OrdersController],
+    providers: [OrdersService],
+  })
+  class AppModule {}
+
+  it('takes the place of the options in AppModule', async () => {
+    const recorder = new TraceRecorder();
+    const builder = Test.createTestingModule({ imports: [AppModule] });
+    const module = await builder.overrideProvider(TRACING_OPTIONS).useValue({ exporter: recorder }).compile();
+    const app = await module.createNestApplication({ logger: false }).init();
+    try {
+      await request(app.getHttpServer()).get('/orders/7').expect(200);
+      await recorder.waitForSpan('GET /orders/:id');
+    } finally {
+      await app.close();
+    }
+  });
+
+  it('beside them is refused, and the message says how to put it there', async () => {
+    const imports = [AppModule, TracingModule.forRoot({ exporter: new TraceRecorder() })];
+    await expect(Test.createTestingModule({ imports }).compile()).rejects.toThrow('overrideProvider(TRACING_OPTIONS)');
   });
 });

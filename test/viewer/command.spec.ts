@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { programOf, until } from './server/services.js';
-import { call, freePort, otlp, otlpSpan, post } from './server/viewers.js';
+import { call, otlp, otlpSpan, post } from './server/viewers.js';
+import { freePort } from '../../sample/runner/free-ports.js';
 
 const running: ChildProcess[] = [];
 afterEach(() => {

@@ -1,33 +1,33 @@
-/** Sums up traces by path, the names from the root down: what a flame graph shows of one trace, and a comparison of two. */
+/** Sums up the spans of traces by call path (the names from the root down), for the flame graph and the comparison of two traces. */
 import { ERROR } from './span-columns.js';
 import type { SpanForest } from './span-forest.js';
 
-/** All spans that are reached by the same names. @internal */
+/** All spans with the same name and the same names above them. @internal */
 export interface CallPath {
   readonly service: string;
   readonly name: string;
   readonly depth: number;
-  /** Index among all paths; -1 at the top. */
+  /** Index of the path above this one; -1 at the top. */
   readonly parent: number;
-  /** One for each trace. */
+  /** One sum for each trace. */
   readonly sides: readonly PathSum[];
-  /** Self times of it and of everything below: its width, of which its children take no more than all. */
+  /** Width in the flame graph: the self times of this path and of all paths below it. */
   readonly widthNs: number;
-  /** Widths of everything to the left of it. */
+  /** Left edge in the flame graph. */
   readonly fromNs: number;
 }
 
-/** What the spans of a path took in one trace. */
+/** The spans of a path in one trace. */
 interface PathSum {
   readonly count: number;
   readonly errorCount: number;
   readonly totalNs: number;
   readonly selfNs: number;
-  /** Index of the slowest span, -1 without any. */
+  /** Index of the slowest span; -1 if there is none. */
   readonly slowest: number;
 }
 
-/** From top to bottom, a path before those below it, in order of first appearance. @internal */
+/** Returns the call paths depth first, in the order in which they first appear. @internal */
 export function callPaths(forests: readonly SpanForest[]): CallPath[] {
   const top = newNode('', '', forests.length);
   forests.forEach((forest, side) => addTrace(top, forest, side, forests.length));
@@ -42,8 +42,8 @@ interface PathNode {
 }
 
 function newNode(service: string, name: string, sides: number): PathNode {
-  const nothing = { count: 0, errorCount: 0, totalNs: 0, selfNs: 0, slowest: -1 };
-  return { service, name, sides: Array.from({ length: sides }, () => ({ ...nothing })), children: new Map() };
+  const empty = { count: 0, errorCount: 0, totalNs: 0, selfNs: 0, slowest: -1 };
+  return { service, name, sides: Array.from({ length: sides }, () => ({ ...empty })), children: new Map() };
 }
 
 function addTrace(top: PathNode, forest: SpanForest, side: number, sides: number): void {

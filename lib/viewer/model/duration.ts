@@ -1,11 +1,11 @@
-/** Durations for human eyes: three significant digits and the unit that fits. */
+/** Formats durations with three significant digits and a fitting unit. */
 
-/** `ns` whole nanoseconds as `850 ns`, `12.3 µs`, `4.56 ms`, `1.20 s`, `2 min 5 s` or `1 h 3 min`. @internal */
+/** Formats whole nanoseconds as `850 ns`, `12.3 µs`, `4.56 ms`, `1.20 s`, `2 min 5 s` or `1 h 3 min`. @internal */
 export function formatDuration(ns: number): string {
   if (ns < 1000) return `${ns} ns`;
   for (const [unit, size] of UNITS) {
     const text = threeDigits(ns / size);
-    // 999.9 of a unit rounds to 1000 of it, which is 1 of the next.
+    // 999.9 µs rounds to 1000 µs, which is shown as 1.00 ms.
     if (text !== '1000') return `${text} ${unit}`;
   }
   const seconds = Math.round(ns / 1e9);
@@ -15,7 +15,7 @@ export function formatDuration(ns: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** `ns` with its sign: longer by so much, or shorter. @internal */
+/** Formats a difference of durations with its sign. @internal */
 export function formatDifference(ns: number): string {
   return ns === 0 ? '±0' : `${ns > 0 ? '+' : '−'}${formatDuration(Math.abs(ns))}`;
 }
@@ -25,7 +25,7 @@ const UNITS = [
   ['ms', 1e6],
 ] as const;
 
-/** At most `1000`, which stands for "a thousand or more". */
+/** Returns `1000` for any value that rounds to a thousand or more. */
 function threeDigits(value: number): string {
   if (value < 9.995) return value.toFixed(2);
   if (value < 99.95) return value.toFixed(1);

@@ -1,24 +1,19 @@
-/** Says in one line why a span failed: what was thrown, its message, the first place in the user's own code. */
+/** Finds out why a span failed: the type of the error, its message, and the first stack frame in the user's own code. */
 import { errorTypeOf, exceptionIn } from '../../conventions/reading.js';
+import { firstUserFrame, type StackFrame } from '../../conventions/stack-frames.js';
 import type { TraceSpan } from './trace-span.js';
 
-/** Why a span failed, as far as it tells. @internal */
+/** Why a span failed. @internal */
 export interface Failure {
   readonly type: string | undefined;
   readonly message: string | undefined;
-  /** The first place that belongs neither to Node nor to node_modules. */
-  readonly place: Place | undefined;
+  /** The first stack frame outside Node and node_modules. */
+  readonly frame: StackFrame | undefined;
+  /** Whether the span itself recorded an exception. A parent often has only the status. */
+  readonly hasException: boolean;
 }
 
-/** A line of source code. @internal */
-export interface Place {
-  /** Empty at the top level of a file. */
-  readonly functionName: string;
-  /** `path:line:column`. */
-  readonly location: string;
-}
-
-/** The failure of `span`, of its last exception event where it has one; `undefined` where it did not fail. @internal */
+/** Returns the failure of `span`, from its last exception event if it has one; `undefined` if it did not fail. @internal */
 export function failureOf(span: TraceSpan, workingDirectory = ''): Failure | undefined {
   if (span.status !== 'error') return undefined;
   for (let index = span.events.length - 1; index >= 0; index -= 1) {
@@ -26,32 +21,15 @@ export function failureOf(span: TraceSpan, workingDirectory = ''): Failure | und
     const exception = event && exceptionIn(event);
     if (exception) {
       const { type, message, stack } = exception;
-      return { type, message: message ?? span.statusMessage, place: stack === undefined ? undefined : userPlace(stack, workingDirectory) };
+      const frame = stack === undefined ? undefined : frameIn(stack, workingDirectory);
+      return { type, message: message ?? span.statusMessage, frame, hasException: true };
     }
   }
-  return { type: errorTypeOf(span.attributes), message: span.statusMessage, place: undefined };
+  return { type: errorTypeOf(span.attributes), message: span.statusMessage, frame: undefined, hasException: false };
 }
 
-const FRAME = /^\s+at (?:async )?(?:(.+) \((.+)\)|(.+))$/;
-const FOREIGN = /node_modules|^node:|^internal\/|^<anonymous>$|^native$/;
-
-/** Whether a line of a stack is a place in the user's own code. @internal */
-export function isUserFrame(line: string): boolean {
-  const { location } = frameOf(line);
-  return location !== '' && !FOREIGN.test(location);
-}
-
-function frameOf(line: string): Place {
-  const [, functionName = '', inside, alone = ''] = FRAME.exec(line) ?? [];
-  return { functionName, location: (inside ?? alone).replace('file://', '') };
-}
-
-function userPlace(stack: string, workingDirectory: string): Place | undefined {
-  for (const line of stack.split('\n')) {
-    const { functionName, location } = frameOf(line);
-    if (location === '' || FOREIGN.test(location)) continue;
-    const isBelow = workingDirectory !== '' && location.startsWith(`${workingDirectory}/`);
-    return { functionName, location: isBelow ? location.slice(workingDirectory.length + 1) : location };
-  }
-  return undefined;
+function frameIn(stack: string, workingDirectory: string): StackFrame | undefined {
+  const frame = firstUserFrame(stack);
+  if (frame === undefined || workingDirectory === '' || !frame.location.startsWith(`${workingDirectory}/`)) return frame;
+  return { ...frame, location: frame.location.slice(workingDirectory.length + 1) };
 }

@@ -1,13 +1,13 @@
-/** The language of the filter field: what a line of terms means, and which spans and traces it lets through. */
+/** The language of the filter field: parses a filter, and checks which spans and traces match it. */
 import type { AttributeValue } from '@opentelemetry/api';
 import { answer } from '../../conventions/reading.js';
 import type { TraceSpan } from './trace-span.js';
 
-/** Characters of a line; what is beyond counts for nothing. @internal */
+/** The most characters of a filter. The rest is ignored. @internal */
 export const MAX_FILTER_LENGTH = 500;
 const MAX_TERMS = 20;
 
-/** A parsed line; without terms it lets everything through. @internal */
+/** A parsed filter. Without terms it matches everything. @internal */
 export interface Filter {
   readonly terms: readonly Term[];
 }
@@ -21,17 +21,17 @@ type Condition =
   | { readonly about: 'error' }
   | { readonly about: 'duration'; readonly isLonger: boolean; readonly ns: number };
 
-/** The exact text, or with a `*` at its end whatever begins with it. */
+/** An exact text, or a prefix if it was written with `*` at its end. */
 interface Pattern {
   readonly text: string;
   readonly isPrefix: boolean;
 }
 
 /**
- * Terms are separated by blanks; quotes keep blanks together and take what they hold as plain text. `key=value` is an attribute of the
- * span or its resource, `service:x`, `status:500` or `status:5xx`, `error`, `>50ms`, `<1s`; anything else is looked for in name, ids,
- * service, attribute values, events and error messages, in any case. A `-` in front turns a term round. Nothing is ever wrong: what is
- * not understood is text. Only the first 20 terms within the first 500 characters count: each is compared with every span there is.
+ * Parses a filter: terms that are separated by spaces. The terms are `key=value` for an attribute of the span or its resource, `service:x`,
+ * `status:500` or `status:5xx`, `error`, `>50ms` and `<1s`. Any other term is text that is searched in names, ids, services, attribute
+ * values, events and error messages; upper and lower case are equal. Text in quotes may contain spaces and is never a special term. A `-` in
+ * front negates a term. Only the first 20 terms within the first 500 characters count, because each is compared with every stored span.
  * @internal
  */
 export function parseFilter(line: string): Filter {
@@ -45,12 +45,12 @@ export function parseFilter(line: string): Filter {
   return { terms };
 }
 
-/** Whether `span` alone satisfies every term; durations are the span's own. @internal */
+/** Whether `span` matches every term. A duration is compared with the duration of the span. @internal */
 export function matchesSpan(filter: Filter, span: TraceSpan): boolean {
   return filter.terms.every(term => holdsForSpan(term, span) !== term.isNegated);
 }
 
-/** Whether every term is satisfied by one or another of `spans`, a negated one by none; durations are the trace's. @internal */
+/** Whether each term matches some of `spans`, and each negated term none. A duration is compared with `durationNs`. @internal */
 export function matchesTrace(filter: Filter, spans: Iterable<TraceSpan>, durationNs: number): boolean {
   const open = new Set<Term>();
   for (const term of filter.terms) {
@@ -75,7 +75,7 @@ const WORD = /(?:"[^"]*(?:"|$)|[^\s"])+/g;
 const DURATION = /^([<>])=?(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m)?$/i;
 const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9 };
 
-/** Nothing for a word that is not finished: a key without value, quotes around nothing. */
+/** Returns `undefined` for a term without content: `service:` without a name, or empty quotes. */
 function conditionOf(word: string): Condition | undefined {
   const plain = unquoted(word);
   if (plain === '') return undefined;
@@ -103,7 +103,7 @@ function pattern(text: string): Pattern {
   return { text: unquoted(isPrefix ? text.slice(0, -1) : text), isPrefix };
 }
 
-/** `5xx` stands for any digits where the letters are. */
+/** In `5xx`, each `x` matches any digit. */
 function statusPattern(text: string): RegExp {
   const escaped = text.replace(/[^a-z0-9]/gi, '\\$&');
   return new RegExp(`^${/^\d[\dx]*$/i.test(text) ? escaped.replace(/x/gi, '\\d') : escaped}$`, 'i');

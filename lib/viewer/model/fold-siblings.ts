@@ -1,40 +1,40 @@
-/** Folds siblings that are alike (a query in a loop) into one row, so that a trace stays readable. */
+/** Folds similar siblings (for example, a query in a loop) into one row, so that a trace stays readable. */
 
-/** One row of a view: a span alone, or several alike of which `slowest` stands for all. @internal */
+/** A single span, or several similar spans that are shown as the slowest of them. @internal */
 export interface FoldedRow<T> {
   readonly slowest: T;
-  /** All spans of the row in order of start; just `slowest` where nothing was folded. */
+  /** All spans of the row in order of start; only `slowest` if nothing was folded. */
   readonly members: readonly T[];
 }
 
-/** Fewer than this are shown one by one. */
+/** Fewer similar siblings than this have a row each. */
 const FOLD_FROM = 3;
 
-/** The rows for `siblings`: of three or more with one likeness one remains, where the first one was. @internal */
+/** Returns the rows for `siblings`. Three or more siblings with the same key become one row, at the position of the first. @internal */
 export function foldSiblings<T>(
   siblings: readonly T[],
-  likenessOf: (sibling: T) => string | number,
+  keyOf: (sibling: T) => string | number,
   durationOf: (sibling: T) => number,
 ): FoldedRow<T>[] {
-  if (siblings.length < FOLD_FROM) return siblings.map(alone);
+  if (siblings.length < FOLD_FROM) return siblings.map(unfolded);
   const groups = new Map<string | number, T[]>();
-  const likenesses = siblings.map(likenessOf);
+  const keys = siblings.map(keyOf);
   siblings.forEach((sibling, index) => {
-    const likeness = likenesses[index] ?? '';
-    const group = groups.get(likeness);
+    const key = keys[index] ?? '';
+    const group = groups.get(key);
     if (group) group.push(sibling);
-    else groups.set(likeness, [sibling]);
+    else groups.set(key, [sibling]);
   });
   const rows: FoldedRow<T>[] = [];
   siblings.forEach((sibling, index) => {
-    const members = groups.get(likenesses[index] ?? '') ?? [];
-    if (members.length < FOLD_FROM) rows.push(alone(sibling));
+    const members = groups.get(keys[index] ?? '') ?? [];
+    if (members.length < FOLD_FROM) rows.push(unfolded(sibling));
     else if (members[0] === sibling) rows.push({ slowest: slowestOf(members, durationOf), members });
   });
   return rows;
 }
 
-function alone<T>(sibling: T): FoldedRow<T> {
+function unfolded<T>(sibling: T): FoldedRow<T> {
   return { slowest: sibling, members: [sibling] };
 }
 

@@ -1,4 +1,4 @@
-/** Attributes as OTLP has them: lists of pairs whose values say their own type. */
+/** Attributes in OTLP JSON: arrays of key and value, where each value names its type. */
 import type { Attributes, AttributeValue } from '@opentelemetry/api';
 
 /** @internal */
@@ -7,7 +7,7 @@ export interface OtlpKeyValue {
   readonly value?: OtlpValue;
 }
 
-/** At most one of the fields is there; none at all is null. @internal */
+/** Has at most one field. A value without a field is null. @internal */
 export interface OtlpValue {
   readonly stringValue?: string;
   readonly boolValue?: boolean;
@@ -21,7 +21,7 @@ export interface OtlpValue {
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
-/** What the model can hold stays as it is; maps, bytes and lists in lists become readable text. @internal */
+/** Reads attributes. Maps, bytes and nested arrays become readable text, because OpenTelemetry's API has no such values. @internal */
 export function readAttributes(pairs: unknown): Attributes {
   const attributes: Attributes = {};
   if (!Array.isArray(pairs)) return attributes;
@@ -47,13 +47,13 @@ function write(value: AttributeValue | null | undefined): OtlpValue {
   if (typeof value === 'boolean') return { boolValue: value };
   if (typeof value === 'number') {
     if (Number.isSafeInteger(value) && !Object.is(value, -0)) return { intValue: String(value) };
-    // JSON knows neither NaN nor the infinities, and forgets the sign of zero.
+    // JSON has no NaN and no infinity, and loses the sign of -0.
     return { doubleValue: Number.isFinite(value) && value !== 0 ? value : Object.is(value, -0) ? '-0' : String(value) };
   }
   return Array.isArray(value) ? { arrayValue: { values: value.map(write) } } : {};
 }
 
-/** Deeper than that nobody reads, and a stranger's nesting must not be ours. */
+/** Values nested more deeply are left out: a request must not be able to cause a stack overflow. */
 const MAX_DEPTH = 20;
 
 function jsonOf(value: OtlpValue | null | undefined, depth: number): Json {
@@ -74,7 +74,7 @@ function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** 64 bits are text in JSON; beyond 53 of them only text is exact. */
+/** OTLP JSON writes integers of 64 bits as text. An integer of more than 53 bits stays text, because a number would not be exact. */
 function integer(value: number | string | bigint): number | string {
   if (typeof value === 'number') return value;
   const number = Number(value);
@@ -87,7 +87,7 @@ function attributeOf(value: Json): AttributeValue {
   return value.some(item => typeof item === 'object' && item !== null) ? JSON.stringify(value) : (value as string[]);
 }
 
-/** A key may be any text, `__proto__` included. */
+/** The key `__proto__` is set as an ordinary property. */
 function put(attributes: Attributes, key: string, value: AttributeValue): void {
   if (key === '__proto__') Object.defineProperty(attributes, key, { value, enumerable: true, configurable: true, writable: true });
   else attributes[key] = value;

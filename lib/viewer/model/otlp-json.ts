@@ -1,11 +1,11 @@
-/** Spans as OTLP JSON, both ways: what arrives over the wire or out of a file, and what a download holds. */
+/** Reads and writes spans as OTLP JSON: requests, files and downloads. */
 import type { Attributes, HrTime } from '@opentelemetry/api';
 import { serviceName } from '../../conventions/reading.js';
 import { readAttributes, writeAttributes, type OtlpKeyValue } from './otlp-attributes.js';
 import { kindNumber, kindName, statusName, statusNumber, type TraceLink, type TraceSpan } from './trace-span.js';
 
 /**
- * An `ExportTraceServiceRequest`. Everything may be missing or of another kind than it should be: it comes from strangers.
+ * An `ExportTraceServiceRequest`. At run time, any field may be missing or have another type.
  * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
  * @internal
  */
@@ -14,12 +14,13 @@ export interface OtlpRequest {
     readonly resource?: { readonly attributes?: readonly OtlpKeyValue[] };
     readonly scopeSpans?: readonly {
       readonly scope?: { readonly name?: string; readonly version?: string };
+      readonly schemaUrl?: string;
       readonly spans?: readonly OtlpSpan[];
     }[];
   }[];
 }
 
-/** Whole nanoseconds; 64 bits are text in JSON. */
+/** Whole nanoseconds. OTLP JSON writes integers of 64 bits as text. */
 type OtlpTime = string | number | bigint;
 
 /** @internal */
@@ -37,15 +38,15 @@ export interface OtlpSpan {
   readonly status?: { readonly code?: number | string; readonly message?: string };
 }
 
-/** The spans of a request, and how many of them could not be read. @internal */
+/** The spans of a request, and the number of spans that were not valid. @internal */
 export interface ReadSpans {
   readonly spans: readonly TraceSpan[];
   readonly rejected: number;
 }
 
 /**
- * Takes in a parsed request; a span that makes no sense is counted and costs the others nothing. Throws where it is no request at all.
- * `share` may replace a resource by an older one that says the same.
+ * Reads the spans of a parsed request. A span that is not valid is left out and counted. Throws if the request is not an object. `share` may
+ * replace a resource by an equal one.
  * @internal
  */
 export function readOtlp(request: unknown, share = (resource: Attributes): Attributes => resource): ReadSpans {
@@ -53,14 +54,18 @@ export function readOtlp(request: unknown, share = (resource: Attributes): Attri
   const spans: TraceSpan[] = [];
   let rejected = 0;
   for (const { resource, scopeSpans } of objects((request as OtlpRequest).resourceSpans)) {
-    // A million resources without spans are not worth comparing.
+    // A request may hold a million resources without spans, and `share` is slow.
     if (!Array.isArray(scopeSpans) || scopeSpans.length === 0) continue;
     const attributes = share(readAttributes(objectOr(resource).attributes));
-    for (const { scope, spans: given } of objects(scopeSpans)) {
+    for (const { scope, schemaUrl, spans: given } of objects(scopeSpans)) {
       const { name, version } = objectOr(scope);
-      const readScope = { name: text(name) ?? '', ...(text(version) && { version: text(version) }) };
-      for (const one of Array.isArray(given) ? (given as readonly unknown[]) : []) {
-        const span = readSpan(one, attributes, readScope);
+      const readScope = {
+        name: text(name) ?? '',
+        ...(text(version) && { version: text(version) }),
+        ...(text(schemaUrl) && { schemaUrl: text(schemaUrl) }),
+      };
+      for (const raw of Array.isArray(given) ? (given as readonly unknown[]) : []) {
+        const span = readSpan(raw, attributes, readScope);
         if (span === undefined) rejected++;
         else spans.push(span);
       }
@@ -69,16 +74,19 @@ export function readOtlp(request: unknown, share = (resource: Attributes): Attri
   return { spans, rejected };
 }
 
-/** `spans` as a request that {@link readOtlp} makes the same spans of again. @internal */
+/** Writes `spans` as a request. {@link readOtlp} returns equal spans for it. @internal */
 export function writeOtlp(spans: Iterable<TraceSpan>): OtlpRequest {
-  const resources = new Map<Attributes, Map<string, { scope: TraceSpan['scope']; spans: OtlpSpan[] }>>();
+  const resources = new Map<Attributes, Map<string, ScopeSpans>>();
   for (const span of spans) {
     let scopes = resources.get(span.resource);
-    if (scopes === undefined) resources.set(span.resource, (scopes = new Map<string, { scope: TraceSpan['scope']; spans: OtlpSpan[] }>()));
-    const { name, version } = span.scope;
-    const key = version === undefined ? name : `${name}\n${version}`;
+    if (scopes === undefined) resources.set(span.resource, (scopes = new Map<string, ScopeSpans>()));
+    const { name, version, schemaUrl } = span.scope;
+    const key = [name, version, schemaUrl].join('\n');
     let group = scopes.get(key);
-    if (group === undefined) scopes.set(key, (group = { scope: { name, ...(version !== undefined && { version }) }, spans: [] }));
+    if (group === undefined) {
+      group = { scope: { name, ...(version !== undefined && { version }) }, ...(schemaUrl !== undefined && { schemaUrl }), spans: [] };
+      scopes.set(key, group);
+    }
     group.spans.push(writeSpan(span));
   }
   return {
@@ -87,6 +95,12 @@ export function writeOtlp(spans: Iterable<TraceSpan>): OtlpRequest {
       scopeSpans: [...scopes.values()],
     })),
   };
+}
+
+interface ScopeSpans {
+  readonly scope: { readonly name: string; readonly version?: string };
+  readonly schemaUrl?: string;
+  readonly spans: OtlpSpan[];
 }
 
 function readSpan(given: unknown, resource: Attributes, scope: TraceSpan['scope']): TraceSpan | undefined {
@@ -104,12 +118,12 @@ function readSpan(given: unknown, resource: Attributes, scope: TraceSpan['scope'
     spanId,
     parentSpanId: idOf(span.parentSpanId, 16),
     name: text(span.name) ?? '',
-    // OTLP has a kind more, at 0: not specified.
+    // In OTLP, 0 is "unspecified", so the numbers of the kinds are one higher.
     kind: kindName(enumOf(span.kind, KINDS) - 1),
     status: statusName(enumOf(code, STATUSES)),
     statusMessage: text(message) || undefined,
     startNs,
-    // A span that has not ended, or whose clock was set back, must not make a negative duration.
+    // The end may be missing, or before the start if the clock was set back. The duration must not be negative.
     endNs: endNs < startNs ? startNs : endNs,
     service: serviceName(resource),
     attributes: readAttributes(span.attributes),
@@ -151,19 +165,19 @@ function writeSpan(span: TraceSpan): OtlpSpan {
 }
 
 const SECOND = 1_000_000_000n;
-/** What 64 bits hold: a later time could be written nowhere. */
+/** The highest number of 64 bits, which is the latest time in OTLP. */
 const MAX_TIME = 2n ** 64n - 1n;
 const KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'];
 const STATUSES = ['UNSET', 'OK', 'ERROR'];
 const HEX = /^[0-9a-f]+$/i;
 
-/** A number, or as some senders have it `SPAN_KIND_SERVER`. */
+/** Reads a number, or a name such as `SPAN_KIND_SERVER`, which some senders use. */
 function enumOf(value: unknown, names: readonly string[]): number {
   if (typeof value === 'number') return value;
   return typeof value === 'string' ? names.findIndex(name => value.endsWith(`_${name}`)) : 0;
 }
 
-/** Lower case; `undefined` also for the id of zeros, which means none. */
+/** Returns the id in lower case; `undefined` if it is not valid. An id of zeros is not valid. */
 function idOf(value: unknown, length: number): string | undefined {
   if (typeof value !== 'string' || value.length !== length || !HEX.test(value) || /^0+$/.test(value)) return undefined;
   return value.toLowerCase();
@@ -175,7 +189,7 @@ function timeOf(value: unknown): bigint | undefined {
   return typeof value === 'string' && /^\d{1,20}$/.test(value) ? BigInt(value) : undefined;
 }
 
-/** An SDK that was given no valid time sends zero. */
+/** Returns `undefined` for zero, which an SDK sends if it was given a time that is not valid. */
 function eventTimeOf(value: unknown): bigint | undefined {
   const ns = timeOf(value);
   return ns === undefined || ns === 0n || ns > MAX_TIME ? undefined : ns;
@@ -189,7 +203,7 @@ function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** The objects in a list; whatever else stands there is passed over. */
+/** Returns the objects in `list` and leaves out everything else. */
 function objects<T extends object>(list: readonly T[] | undefined): readonly T[] {
   return Array.isArray(list) ? (list as readonly T[]).filter(item => typeof item === 'object' && item !== null) : [];
 }

@@ -1,39 +1,40 @@
-/** The spans of one trace in columns, a number per span where a number will do: 50,000 spans are read, sorted and drawn in no time. */
+/** The spans of one trace as columns, mostly arrays of numbers, so that 50,000 spans can be sorted and drawn quickly. */
 import { answer, exceptionIn, peer } from '../../conventions/reading.js';
 import { kindNumber, statusNumber, type TraceSpan } from './trace-span.js';
 
-/** Column `x` of span `i` is `x[i]`. @internal */
+/** Each column has one value for each span: `name[i]` belongs to span `i`. @internal */
 export interface SpanColumns {
   readonly traceId: string;
-  /** Moment to which offsets are relative. */
+  /** Offsets are relative to this time. */
   readonly startNs: bigint;
   readonly count: number;
-  /** Names, services and peers, each text once. */
+  /** All names, services and peers, each text once. */
   readonly texts: readonly string[];
   readonly spanId: readonly string[];
-  /** `''` without parent. */
+  /** `''` for a span without a parent. */
   readonly parentId: readonly string[];
-  /** Indexes in `texts`. */
+  /** Index in `texts`. */
   readonly name: Int32Array;
+  /** Index in `texts`. */
   readonly service: Int32Array;
-  /** Index in `texts`, -1 without. */
+  /** Index in `texts`; -1 for a span without a peer. */
   readonly peer: Int32Array;
-  /** As in OpenTelemetry's `SpanKind`. */
+  /** A number of OpenTelemetry's `SpanKind`. */
   readonly kind: Uint8Array;
-  /** As in OpenTelemetry's `SpanStatusCode`: 2 is an error. */
+  /** A number of OpenTelemetry's `SpanStatusCode`; 2 is an error. */
   readonly status: Uint8Array;
   readonly offsetNs: Float64Array;
   readonly durationNs: Float64Array;
-  /** HTTP or RPC status, `''` without. */
+  /** The HTTP or RPC status; `''` for a span without one. */
   readonly answer: readonly string[];
-  /** Offsets of its events; those of exceptions as negative numbers minus one. */
+  /** The offsets of the events. An exception at the offset `x` is stored as `-x - 1`. */
   readonly events: readonly (readonly number[] | undefined)[];
 }
 
-/** The number of OpenTelemetry's `SpanStatusCode.ERROR`. @internal */
+/** OpenTelemetry's `SpanStatusCode.ERROR`. @internal */
 export const ERROR = 2;
 
-/** Spans of one trace. @internal */
+/** `spans` must belong to one trace. @internal */
 export function columnsOfSpans(spans: readonly TraceSpan[]): SpanColumns {
   const [first] = spans;
   let startNs = first?.startNs ?? 0n;
@@ -79,7 +80,7 @@ export function columnsOfSpans(spans: readonly TraceSpan[]): SpanColumns {
   return columns;
 }
 
-/** Exceptions are told apart by their sign; minus one, as nothing has no sign. */
+/** An exception has a negative number. It is one lower than the negative offset, because 0 has no sign. */
 function eventOffset(event: TraceSpan['events'][number], startNs: bigint): number {
   const [seconds, nanos] = event.time;
   const offset = Math.max(0, Number(BigInt(seconds) * 1_000_000_000n + BigInt(nanos) - startNs));

@@ -1,56 +1,62 @@
-/** Puts the spans of a trace in the order of their tree, whatever order they came in and whatever is missing, doubled or in a circle. */
+/** Orders the spans of a trace as trees, also if spans are missing, received twice, or each other's parents. */
 import { clockShift } from './clock-skew.js';
 import type { SpanColumns } from './span-columns.js';
 import { type Column, shapeOf, type TreeShape } from './tree-shape.js';
 
 /**
- * Spans in the order of the tree: each is followed by its descendants, so a subtree is the range from `i` to `end[i]`. Siblings are in order
- * of start. Offsets are corrected for clocks that differ, and relative to the first start. Column `x` of span `i` is `x[i]`.
+ * The spans of a trace in the order of the tree: each span is followed by its descendants, so a subtree is the range from `i` to `end[i]`.
+ * Siblings are in order of start. Offsets are corrected for clocks that differ. Each column has one value for each span: `name[i]` belongs
+ * to span `i`.
  * @internal
  */
 export interface SpanForest extends TreeShape {
   readonly traceId: string;
-  /** Moment to which offsets are relative. */
+  /** The start of the earliest span. Offsets are relative to it. */
   readonly startNs: bigint;
   readonly count: number;
-  /** Names, services and peers, each text once. */
+  /** All names, services and peers, each text once. */
   readonly texts: readonly string[];
   readonly spanId: readonly string[];
-  /** Always smaller than the child's index; -1 for a root. */
+  /** Index of the parent, which is always lower than that of the child; -1 for a root. */
   readonly parent: Column;
-  /** Indexes in `texts`. */
+  /** Index in `texts`. */
   readonly name: Column;
+  /** Index in `texts`. */
   readonly service: Column;
-  /** Index in `texts`, -1 without. */
+  /** Index in `texts`; -1 for a span without a peer. */
   readonly peer: Column;
-  /** As in OpenTelemetry's `SpanKind`. */
+  /** A number of OpenTelemetry's `SpanKind`. */
   readonly kind: Column;
-  /** As in OpenTelemetry's `SpanStatusCode`: 2 is an error. */
+  /** A number of OpenTelemetry's `SpanStatusCode`; 2 is an error. */
   readonly status: Column;
   readonly offsetNs: Column;
   readonly durationNs: Column;
-  /** HTTP or RPC status, `''` without. */
+  /** The HTTP or RPC status; `''` for a span without one. */
   readonly answer: readonly string[];
-  /** Only of spans that have some: offsets of events; those of exceptions as negative numbers minus one. */
+  /** The offsets of the events, for spans that have events. An exception at the offset `x` is stored as `-x - 1`. */
   readonly events: Readonly<Record<number, readonly number[]>>;
-  /** Only of roots whose parent is not there, not received yet, lost, or in a circle: its id. */
+  /** The id of the parent, for roots whose parent is lost, not received yet, or below the root itself. */
   readonly missingParent: Readonly<Record<number, string>>;
-  /** Only of spans whose clock was wrong: what was added to what it said. */
+  /** The time that was added to the start, for spans whose clock was corrected. */
   readonly shiftNs: Readonly<Record<number, number>>;
 }
 
-/** Of spans with one id the first counts. A circle of parents is cut above its earliest span. Siblings that start at once keep their order. @internal */
-export function growForest(columns: SpanColumns): SpanForest {
-  const wood = findParents(columns);
-  const order = byStart(wood.kept, columns.offsetNs);
-  let children = listChildren(order, wood);
-  if (openCircles(order, wood, children)) children = listChildren(order, wood);
-  const startNs = shiftClocks(columns, wood, children);
-  if (wood.isShifted) children = listChildren(byStart(order, startNs), wood);
-  return inTreeOrder(columns, wood, children, startNs);
+/**
+ * If several spans have the same id, only the first is used. In a cycle of parents, the earliest span becomes a root. Siblings with the same
+ * start keep their order.
+ * @internal
+ */
+export function buildForest(columns: SpanColumns): SpanForest {
+  const parents = findParents(columns);
+  const order = byStart(parents.kept, columns.offsetNs);
+  let children = listChildren(order, parents);
+  if (cutCycles(order, parents, children)) children = listChildren(order, parents);
+  const startNs = shiftClocks(columns, parents, children);
+  if (parents.isShifted) children = listChildren(byStart(order, startNs), parents);
+  return inTreeOrder(columns, parents, children, startNs);
 }
 
-/** The indexes of `forest`'s roots, or of the children of `parent`. @internal */
+/** Returns the indexes of the children of `parent`, or of the roots if there is no `parent`. @internal */
 export function childrenOf({ end, count }: SpanForest, parent = -1): number[] {
   const last = parent < 0 ? count : (end[parent] ?? 0);
   const children: number[] = [];
@@ -58,8 +64,9 @@ export function childrenOf({ end, count }: SpanForest, parent = -1): number[] {
   return children;
 }
 
-interface Wood {
-  /** Indexes of spans, without doubles. */
+/** The parents of the spans, by the index in the columns. */
+interface Parents {
+  /** The indexes of all spans, each id once. */
   readonly kept: Int32Array;
   /** -1 for roots. */
   readonly parent: Int32Array;
@@ -68,7 +75,7 @@ interface Wood {
   isShifted: boolean;
 }
 
-function findParents({ count, spanId, parentId }: SpanColumns): Wood {
+function findParents({ count, spanId, parentId }: SpanColumns): Parents {
   const indexes = new Map<string, number>();
   spanId.forEach((id, index) => {
     if (!indexes.has(id)) indexes.set(id, index);
@@ -90,29 +97,29 @@ function findParents({ count, spanId, parentId }: SpanColumns): Wood {
 
 function byStart(indexes: Int32Array, startNs: Float64Array): Int32Array {
   const at = (index: number) => startNs[index] ?? 0;
-  // Stable: where the clock cannot tell, the order of arrival stands.
-  const isSorted = indexes.every((index, place) => place === 0 || at(indexes[place - 1] ?? 0) <= at(index));
+  // The sort is stable: spans with the same start keep their order.
+  const isSorted = indexes.every((index, position) => position === 0 || at(indexes[position - 1] ?? 0) <= at(index));
   return isSorted ? indexes : indexes.slice().sort((a, b) => at(a) - at(b));
 }
 
-/** All children of all spans one after the other; those of `i` from `first[i]` to `first[i + 1]`, roots as those of span `count`. */
+/** The children of span `i` are in `list` from `first[i]` to `first[i + 1]`. The roots are stored as the children of span `count`. */
 interface Children {
   readonly first: Int32Array;
   readonly list: Int32Array;
 }
 
-function listChildren(order: Int32Array, { parent }: Wood): Children {
+function listChildren(order: Int32Array, { parent }: Parents): Children {
   const roots = parent.length;
   const first = new Int32Array(roots + 2);
-  const placeOf = (index: number) => (parent[index] === -1 ? roots : (parent[index] ?? 0));
-  for (const index of order) add(first, placeOf(index) + 1, 1);
+  const slotOf = (index: number) => (parent[index] === -1 ? roots : (parent[index] ?? 0));
+  for (const index of order) add(first, slotOf(index) + 1, 1);
   for (let index = 1; index < first.length; index += 1) add(first, index, first[index - 1] ?? 0);
   const next = first.slice();
   const list = new Int32Array(order.length);
   for (const index of order) {
-    const place = placeOf(index);
-    list[next[place] ?? 0] = index;
-    add(next, place, 1);
+    const slot = slotOf(index);
+    list[next[slot] ?? 0] = index;
+    add(next, slot, 1);
   }
   return { first, list };
 }
@@ -121,11 +128,11 @@ function add(numbers: Int32Array, index: number, amount: number): void {
   numbers[index] = (numbers[index] ?? 0) + amount;
 }
 
-/** Visits what is below the children of `start`, parents first, siblings in their order. */
+/** Visits all descendants of `start`, each after its parent, siblings in their order. */
 function walk({ first, list }: Children, start: number, visit: (index: number) => void): void {
   const waiting: number[] = [];
   const push = (parent: number) => {
-    for (let place = (first[parent + 1] ?? 0) - 1; place >= (first[parent] ?? 0); place -= 1) waiting.push(list[place] ?? 0);
+    for (let position = (first[parent + 1] ?? 0) - 1; position >= (first[parent] ?? 0); position -= 1) waiting.push(list[position] ?? 0);
   };
   push(start);
   for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) {
@@ -134,8 +141,8 @@ function walk({ first, list }: Children, start: number, visit: (index: number) =
   }
 }
 
-/** Makes roots of spans that no root leads to. */
-function openCircles(order: Int32Array, { parent, isParentMissing }: Wood, children: Children): boolean {
+/** Makes the earliest span of each cycle of parents a root. Returns whether there was a cycle. */
+function cutCycles(order: Int32Array, { parent, isParentMissing }: Parents, children: Children): boolean {
   const isReached = new Uint8Array(parent.length);
   let reached = 0;
   walk(children, parent.length, index => {
@@ -151,8 +158,8 @@ function openCircles(order: Int32Array, { parent, isParentMissing }: Wood, child
     for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) {
       if (isReached[index] === 1) continue;
       isReached[index] = 1;
-      for (let place = children.first[index] ?? 0; place < (children.first[index + 1] ?? 0); place += 1)
-        waiting.push(children.list[place] ?? 0);
+      for (let position = children.first[index] ?? 0; position < (children.first[index + 1] ?? 0); position += 1)
+        waiting.push(children.list[position] ?? 0);
     }
   }
   return true;
@@ -161,9 +168,9 @@ function openCircles(order: Int32Array, { parent, isParentMissing }: Wood, child
 const PRODUCER = 3;
 const CONSUMER = 4;
 
-/** The starts of all spans by one clock. */
-function shiftClocks({ service, kind, offsetNs, durationNs }: SpanColumns, wood: Wood, children: Children): Float64Array {
-  const { parent, shiftNs } = wood;
+/** Returns the starts of all spans, corrected for clocks that differ. */
+function shiftClocks({ service, kind, offsetNs, durationNs }: SpanColumns, parents: Parents, children: Children): Float64Array {
+  const { parent, shiftNs } = parents;
   const startNs = offsetNs.slice();
   walk(children, parent.length, index => {
     const above = parent[index] ?? -1;
@@ -176,23 +183,23 @@ function shiftClocks({ service, kind, offsetNs, durationNs }: SpanColumns, wood:
     if (shift === 0) return;
     shiftNs[index] = shift;
     startNs[index] = (offsetNs[index] ?? 0) + shift;
-    wood.isShifted = true;
+    parents.isShifted = true;
   });
   return startNs;
 }
 
-function inTreeOrder(columns: SpanColumns, wood: Wood, children: Children, startNs: Float64Array): SpanForest {
-  const { kept } = wood;
+function inTreeOrder(columns: SpanColumns, parents: Parents, children: Children, startNs: Float64Array): SpanForest {
+  const { kept } = parents;
   const count = kept.length;
   const order = new Int32Array(count);
-  const placeOf = new Int32Array(columns.count);
+  const positionOf = new Int32Array(columns.count);
   const parent = new Int32Array(count);
   let filled = 0;
   walk(children, columns.count, index => {
     order[filled] = index;
-    placeOf[index] = filled;
-    const above = wood.parent[index] ?? -1;
-    parent[filled] = above === -1 ? -1 : (placeOf[above] ?? 0);
+    positionOf[index] = filled;
+    const above = parents.parent[index] ?? -1;
+    parent[filled] = above === -1 ? -1 : (positionOf[above] ?? 0);
     filled += 1;
   });
   let earliest = Infinity;
@@ -203,14 +210,14 @@ function inTreeOrder(columns: SpanColumns, wood: Wood, children: Children, start
   const events: Record<number, readonly number[]> = {};
   const missingParent: Record<number, string> = {};
   const shiftNs: Record<number, number> = {};
-  for (let place = 0; place < count; place += 1) {
-    const index = order[place] ?? 0;
-    const shift = wood.shiftNs[index] ?? 0;
-    const happened = columns.events[index];
-    offsetNs[place] = (offsetNs[place] ?? 0) - earliest;
-    if (happened) events[place] = moved(happened, shift - earliest);
-    if (shift !== 0) shiftNs[place] = shift;
-    if (wood.isParentMissing[index] === 1) missingParent[place] = columns.parentId[index] ?? '';
+  for (let position = 0; position < count; position += 1) {
+    const index = order[position] ?? 0;
+    const shift = parents.shiftNs[index] ?? 0;
+    const eventOffsets = columns.events[index];
+    offsetNs[position] = (offsetNs[position] ?? 0) - earliest;
+    if (eventOffsets) events[position] = moved(eventOffsets, shift - earliest);
+    if (shift !== 0) shiftNs[position] = shift;
+    if (parents.isParentMissing[index] === 1) missingParent[position] = columns.parentId[index] ?? '';
   }
   return {
     traceId: columns.traceId,
@@ -234,22 +241,22 @@ function inTreeOrder(columns: SpanColumns, wood: Wood, children: Children, start
   };
 }
 
-/** One function for each kind of column, and loops: the compiler makes much faster code of it than of one for all. */
+/** Each type of array has a function with its own loop, because V8 makes much faster code of it than of one function for all types. */
 function floats(from: Float64Array, order: Int32Array): Float64Array {
   const to = new Float64Array(order.length);
-  for (let place = 0; place < to.length; place += 1) to[place] = from[order[place] ?? 0] ?? 0;
+  for (let position = 0; position < to.length; position += 1) to[position] = from[order[position] ?? 0] ?? 0;
   return to;
 }
 
 function integers(from: Int32Array, order: Int32Array): Int32Array {
   const to = new Int32Array(order.length);
-  for (let place = 0; place < to.length; place += 1) to[place] = from[order[place] ?? 0] ?? 0;
+  for (let position = 0; position < to.length; position += 1) to[position] = from[order[position] ?? 0] ?? 0;
   return to;
 }
 
 function bytes(from: Uint8Array, order: Int32Array): Uint8Array {
   const to = new Uint8Array(order.length);
-  for (let place = 0; place < to.length; place += 1) to[place] = from[order[place] ?? 0] ?? 0;
+  for (let position = 0; position < to.length; position += 1) to[position] = from[order[position] ?? 0] ?? 0;
   return to;
 }
 
@@ -259,7 +266,7 @@ function listed<T>(from: readonly T[], order: Int32Array): T[] {
   return to;
 }
 
-/** Exceptions keep their sign. */
+/** Moves the offsets of events. Those of exceptions are negative, and stay so. */
 function moved(events: readonly number[], byNs: number): readonly number[] {
   return byNs === 0 ? events : events.map(offset => (offset < 0 ? offset - byNs : offset + byNs));
 }

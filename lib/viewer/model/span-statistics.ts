@@ -1,9 +1,9 @@
-/** Sums up a trace: what each service did, and what became of spans of one name. */
+/** Sums up the spans of a trace by service and by name. */
 import { ERROR } from './span-columns.js';
 import type { SpanForest } from './span-forest.js';
 import type { Column } from './tree-shape.js';
 
-/** What a service did in a trace. @internal */
+/** The spans of one service in a trace. @internal */
 export interface ServiceShare {
   readonly service: string;
   readonly spanCount: number;
@@ -11,7 +11,7 @@ export interface ServiceShare {
   readonly selfNs: number;
 }
 
-/** All spans of one name in one service. @internal */
+/** All spans with the same name in one service. @internal */
 export interface SpanGroup {
   readonly service: string;
   readonly name: string;
@@ -21,10 +21,11 @@ export interface SpanGroup {
   readonly selfNs: number;
   readonly p50Ns: number;
   readonly p95Ns: number;
+  /** Index of the slowest span. */
   readonly slowest: number;
 }
 
-/** In order of appearance. @internal */
+/** Returns the services in the order in which they first appear. @internal */
 export function summarizeServices(forest: SpanForest): ServiceShare[] {
   return [...group(forest, index => forest.service[index] ?? 0).values()].map(members => ({
     service: textAt(forest, forest.service, members),
@@ -34,7 +35,7 @@ export function summarizeServices(forest: SpanForest): ServiceShare[] {
   }));
 }
 
-/** The one that took most time by itself first. @internal */
+/** Returns the groups; the one with the highest self time is first. @internal */
 export function groupSpans(forest: SpanForest): SpanGroup[] {
   const { name, service, texts, durationNs, selfNs } = forest;
   const groups = group(forest, index => (name[index] ?? 0) * texts.length + (service[index] ?? 0));
@@ -55,7 +56,7 @@ export function groupSpans(forest: SpanForest): SpanGroup[] {
   return rows.sort((a, b) => b.selfNs - a.selfNs);
 }
 
-/** The smallest of `sorted` that is at least as large as the part `q` of them; 0 where there are none. */
+/** The smallest of `sorted` that is at least as large as the part `q` (0 to 1) of them; 0 if there are none. */
 function quantile(sorted: Float64Array, q: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? 0;
 }

@@ -1,8 +1,8 @@
-/** One finished span as both views and the testing kit see it, whatever SDK or wire format it came from. */
+/** One finished span, independent of the SDK or wire format: what the terminal, the viewer and `nestjs-tracing/testing` work with. */
 import type { Attributes, HrTime, Link, SpanContext, SpanKind, SpanStatus } from '@opentelemetry/api';
 import { serviceName } from '../../conventions/reading.js';
 
-/** What every finished span offers, in SDK 2.x and 3.x alike (their `ReadableSpan`). @publicApi */
+/** A finished span of the OpenTelemetry SDK: the part of `ReadableSpan` that SDK 2.x and 3.x have in common. @publicApi */
 export interface FinishedSpan {
   readonly name: string;
   readonly kind: SpanKind;
@@ -15,23 +15,23 @@ export interface FinishedSpan {
   readonly links: readonly Link[];
   readonly events: readonly FinishedSpanEvent[];
   readonly resource: { readonly attributes: Attributes };
-  readonly instrumentationScope: { readonly name: string; readonly version?: string | undefined };
+  readonly instrumentationScope: { readonly name: string; readonly version?: string | undefined; readonly schemaUrl?: string | undefined };
 }
 
-/** Something that happened at one moment of a span. @publicApi */
+/** An event of a span. @publicApi */
 export interface FinishedSpanEvent {
   readonly name: string;
   readonly time: HrTime;
   readonly attributes?: Attributes | undefined;
 }
 
-/** The kinds of OpenTelemetry's `SpanKind`, by name. @publicApi */
+/** The names of OpenTelemetry's `SpanKind`, in lower case. @publicApi */
 export type SpanKindName = 'internal' | 'server' | 'client' | 'producer' | 'consumer';
 
-/** The status codes of OpenTelemetry's `SpanStatusCode`, by name. @publicApi */
+/** The names of OpenTelemetry's `SpanStatusCode`, in lower case. @publicApi */
 export type SpanStatusName = 'unset' | 'ok' | 'error';
 
-/** A span in the model: plain data, times in whole nanoseconds since 1970. @internal */
+/** A span as plain data. Times are whole nanoseconds since 1970. @internal */
 export interface TraceSpan {
   readonly traceId: string;
   readonly spanId: string;
@@ -46,25 +46,25 @@ export interface TraceSpan {
   readonly attributes: Attributes;
   readonly events: readonly FinishedSpanEvent[];
   readonly links: readonly TraceLink[];
-  /** What the process says of itself; one object for all spans that came together. */
+  /** The attributes of the resource: one object for all spans that were received together. */
   readonly resource: Attributes;
-  /** Who made the span: an instrumentation's name and version. */
-  readonly scope: { readonly name: string; readonly version?: string | undefined };
+  /** The instrumentation scope: name and version of the instrumentation, and the schema of its attributes. */
+  readonly scope: { readonly name: string; readonly version?: string | undefined; readonly schemaUrl?: string | undefined };
 }
 
-/** A span in another place that this one belongs to. @internal */
+/** A link to another span. @internal */
 export interface TraceLink {
   readonly traceId: string;
   readonly spanId: string;
   readonly attributes: Attributes;
 }
 
-/** The name of a numeric `SpanKind`; what is unknown counts as internal. @internal */
+/** The name of a numeric `SpanKind`; `internal` for an unknown number. @internal */
 export function kindName(kind: number): SpanKindName {
   return KINDS[kind] ?? 'internal';
 }
 
-/** The name of a numeric `SpanStatusCode`; what is unknown counts as unset. @internal */
+/** The name of a numeric `SpanStatusCode`; `unset` for an unknown number. @internal */
 export function statusName(code: number): SpanStatusName {
   return STATUSES[code] ?? 'unset';
 }
@@ -79,7 +79,7 @@ export function statusNumber(status: SpanStatusName): number {
   return STATUSES.indexOf(status);
 }
 
-/** Takes a span of an SDK into the model; a time that is none, as an invalid `Date` makes it, counts as the span's start. @internal */
+/** Converts a span of an SDK. A time that is not valid (for example, from an invalid `Date`) becomes the start of the span. @internal */
 export function toTraceSpan(span: FinishedSpan): TraceSpan {
   const { traceId, spanId } = span.spanContext();
   const startNs = nanoseconds(span.startTime) ?? nanoseconds(span.endTime) ?? 0n;
@@ -93,11 +93,11 @@ export function toTraceSpan(span: FinishedSpan): TraceSpan {
     status: statusName(span.status.code),
     statusMessage: span.status.message,
     startNs,
-    // A clock that was set back must not make a negative duration.
+    // The end may be before the start if the clock was set back. The duration must not be negative.
     endNs: endNs < startNs ? startNs : endNs,
     service: serviceName(span.resource.attributes),
     attributes: span.attributes,
-    events: span.events.some(({ time }) => nanoseconds(time) === undefined) ? eventsFrom(startNs, span.events) : span.events,
+    events: span.events.some(({ time }) => nanoseconds(time) === undefined) ? withValidTimes(startNs, span.events) : span.events,
     links: span.links.map(({ context, attributes = {} }) => ({ traceId: context.traceId, spanId: context.spanId, attributes })),
     resource: span.resource.attributes,
     scope: span.instrumentationScope,
@@ -107,7 +107,7 @@ export function toTraceSpan(span: FinishedSpan): TraceSpan {
 const KINDS: readonly SpanKindName[] = ['internal', 'server', 'client', 'producer', 'consumer'];
 const STATUSES: readonly SpanStatusName[] = ['unset', 'ok', 'error'];
 
-/** What 64 bits hold in nanoseconds, and with them every wire format: up to the year 2554. */
+/** The year 2554: a later time does not fit into 64 bits of nanoseconds, as OTLP sends them. */
 const MAX_SECONDS = 18_446_744_073;
 const SECOND = 1_000_000_000n;
 
@@ -117,7 +117,7 @@ function nanoseconds([seconds, nanos]: HrTime): bigint | undefined {
   return BigInt(seconds) * SECOND + BigInt(nanos);
 }
 
-function eventsFrom(startNs: bigint, events: readonly FinishedSpanEvent[]): FinishedSpanEvent[] {
+function withValidTimes(startNs: bigint, events: readonly FinishedSpanEvent[]): FinishedSpanEvent[] {
   const start: HrTime = [Number(startNs / SECOND), Number(startNs % SECOND)];
   return events.map(event => (nanoseconds(event.time) === undefined ? { ...event, time: start } : event));
 }

@@ -1,38 +1,39 @@
-/** Finished spans as trees of objects, one per trace: what the terminal and the testing kit walk through. */
+/** Builds trees of objects from finished spans, one for each trace, for the terminal and `nestjs-tracing/testing`. */
 import { peer } from '../../conventions/reading.js';
 import { criticalPath } from './critical-path.js';
 import { columnsOfSpans } from './span-columns.js';
-import { growForest } from './span-forest.js';
+import { buildForest } from './span-forest.js';
 import type { TraceSpan } from './trace-span.js';
 
-/** A span at its place in the tree. @internal */
+/** A span with its children. @internal */
 export interface TraceNode {
   readonly span: TraceSpan;
-  /** Whole nanoseconds from the start of the trace, corrected for clocks that differ. */
+  /** Nanoseconds from the start of the trace to that of the span, corrected for clocks that differ. */
   readonly offsetNs: number;
   readonly durationNs: number;
   /** In order of start. */
   readonly children: readonly TraceNode[];
-  /** The span has a parent that is not there: in another process, not received yet, or lost. */
+  /** Whether the span has a parent that is not in the tree: it is in another process, not received yet, or lost. */
   readonly isParentMissing: boolean;
-  /** When the end of the root waited for this span and for no child of it: offsets, in order of time. */
+  /** The segments of the critical path in this span itself, not in its children, as offsets in order of time. */
   readonly critical: readonly { readonly fromNs: number; readonly toNs: number }[];
 }
 
-/** All spans of one trace that are there. @internal */
+/** All given spans of one trace. @internal */
 export interface TraceTree {
   readonly traceId: string;
-  /** In order of start; more than one where parents are missing. */
+  /** In order of start. There is more than one if a parent is missing. */
   readonly roots: readonly TraceNode[];
   readonly spanCount: number;
-  /** From the first start to the last end, whichever spans these are of. */
+  /** The earliest start of all spans. */
   readonly startNs: bigint;
+  /** From the earliest start to the latest end of all spans. */
   readonly durationNs: number;
 }
 
 /**
- * The trees of all traces in `spans`, in order of first appearance. Of spans with one id the first counts. Spans that are each other's
- * ancestors are taken apart at the earliest one, so every span appears exactly once. Siblings that start at once keep their order.
+ * Returns the trees of all traces in `spans`, in the order in which the traces first appear. If several spans have the same id, only the
+ * first is used. In a cycle of parents, the earliest span becomes a root. Siblings with the same start keep their order.
  * @internal
  */
 export function buildTraceTrees(spans: Iterable<TraceSpan>): TraceTree[] {
@@ -45,23 +46,23 @@ export function buildTraceTrees(spans: Iterable<TraceSpan>): TraceTree[] {
   return [...traces.values()].map(buildTree);
 }
 
-/** Siblings with one likeness do the same: service, kind, name, peer and outcome. @internal */
-export function likenessOf({ span }: TraceNode): string {
+/** Siblings with the same key are similar: service, kind, name, peer and outcome are equal. @internal */
+export function similarityKeyOf({ span }: TraceNode): string {
   return JSON.stringify([span.service, span.kind, span.status === 'error', span.name, peer(span.attributes)]);
 }
 
 function buildTree(spans: ReadonlyMap<string, TraceSpan>): TraceTree {
-  const forest = growForest(columnsOfSpans([...spans.values()]));
+  const forest = buildForest(columnsOfSpans([...spans.values()]));
   const path = criticalPath(forest);
   const roots: TraceNode[] = [];
-  const childrenOf: TraceNode[][] = [];
+  const childrenByIndex: TraceNode[][] = [];
   forest.spanId.forEach((id, index) => {
     const span = spans.get(id);
     if (!span) return;
     const children: TraceNode[] = [];
-    childrenOf.push(children);
-    // Parents come before their children.
-    (childrenOf[forest.parent[index] ?? -1] ?? roots).push({
+    childrenByIndex.push(children);
+    // The forest has each parent before its children, so the parent's list exists already.
+    (childrenByIndex[forest.parent[index] ?? -1] ?? roots).push({
       span,
       offsetNs: forest.offsetNs[index] ?? 0,
       durationNs: forest.durationNs[index] ?? 0,

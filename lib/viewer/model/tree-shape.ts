@@ -1,27 +1,27 @@
-/** What follows from the order of a tree: how deep each span is, where its descendants end, what time it kept to itself. */
+/** Computes depth, last descendant and self time of each span from the order of the tree. */
 
-/** A number for each span. @internal */
+/** One number for each span. @internal */
 export type Column = ArrayLike<number> & Iterable<number>;
 
 /** @internal */
 export interface TreeShape {
-  /** The index after its last descendant. */
+  /** The index after the last descendant. */
   readonly end: Column;
   /** 0 for roots. */
   readonly depth: Column;
-  /** Its duration without the time that children take. */
+  /** The self time: the duration without the time of the children. */
   readonly selfNs: Column;
-  /** From the first start to the last end. */
+  /** From the earliest start to the latest end. */
   readonly totalNs: number;
 }
 
-/** Spans come before their descendants, siblings in order of start; `parent` of a root is -1. @internal */
+/** Each span must come before its descendants, and siblings must be in order of start. `parent` of a root is -1. @internal */
 export function shapeOf(parent: Column, offsetNs: Column, durationNs: Column): TreeShape {
   const count = parent.length;
   const end = new Int32Array(count);
   const depth = new Int32Array(count);
   const selfNs = Float64Array.from(durationNs);
-  // Children come in order of start, so what they cover of their parent grows to the right.
+  // Children come in order of start, so the end of the part that they cover in their parent only grows.
   const coveredTo = Float64Array.from(offsetNs);
   let totalNs = 0;
   for (let index = 0; index < count; index += 1) {

@@ -1,18 +1,18 @@
-/** Which rows a waterfall has: the spans of a tree that are neither collapsed, folded into an alike one, nor filtered out. */
+/** Computes the rows of the waterfall: all spans that are not collapsed, folded into a similar span, or filtered out. */
 import { foldSiblings } from './fold-siblings.js';
 import { ERROR } from './span-columns.js';
 import { childrenOf, type SpanForest } from './span-forest.js';
 
 /** @internal */
 export interface WaterfallRow {
-  /** The span; of several folded into one row the slowest, and that of a parent not received yet its first child. */
+  /** Index of the span. It is the slowest of folded siblings, and the first child for a row that stands for a missing parent. */
   readonly span: number;
   readonly depth: number;
-  /** Siblings folded into this row. */
+  /** The siblings that were folded into this row. */
   readonly members?: readonly number[];
-  /** Stands for the parent of `span`, which has not been received. */
+  /** Whether the row stands for the parent of `span`, which has not been received. */
   readonly isMissing?: boolean;
-  /** Only here because of what is below it. */
+  /** Whether the span itself does not match the search and the row is shown only because a descendant matches. */
   readonly isDimmed?: boolean;
 }
 
@@ -24,23 +24,23 @@ export interface Fold {
 
 /** @internal */
 export interface RowChoice {
-  /** Folds that are open are not in it. By member. */
+  /** The folds to apply, by each of their members. Unfolded ones are not in it. */
   readonly folds: ReadonlyMap<number, Fold>;
   readonly collapsed: ReadonlySet<number>;
-  /** By span; where it is there, rows without it are only shown above rows with it. */
+  /** 1 for each span that matches. If it is set, only these spans and their ancestors have rows. */
   readonly matches: Uint8Array | undefined;
 }
 
-/** The folds of a tree. @internal */
+/** Returns all similar siblings that can be folded. @internal */
 export function findFolds(forest: SpanForest): Fold[] {
   const { count, end, durationNs } = forest;
   const folds: Fold[] = [];
   for (let parent = -1; parent < count; parent += 1) {
-    // Without two descendants more than a child there is nothing to fold.
+    // A span with fewer than three descendants has nothing to fold.
     if ((parent === -1 ? count : (end[parent] ?? 0)) - parent < 4) continue;
     const rows = foldSiblings(
       childrenOf(forest, parent),
-      span => likenessOf(forest, span),
+      span => similarityKeyOf(forest, span),
       span => durationNs[span] ?? 0,
     );
     for (const row of rows) if (row.members.length > 1) folds.push(row);
@@ -48,22 +48,22 @@ export function findFolds(forest: SpanForest): Fold[] {
   return folds;
 }
 
-/** Folds by each of their members. @internal */
-export function byMember(folds: readonly Fold[]): Map<number, Fold> {
-  const members = new Map<number, Fold>();
-  for (const fold of folds) for (const member of fold.members) members.set(member, fold);
-  return members;
+/** Maps each member to its fold. @internal */
+export function foldsByMember(folds: readonly Fold[]): Map<number, Fold> {
+  const byMember = new Map<number, Fold>();
+  for (const fold of folds) for (const member of fold.members) byMember.set(member, fold);
+  return byMember;
 }
 
-/** From top to bottom. @internal */
+/** Returns the rows from top to bottom. @internal */
 export function visibleRows(forest: SpanForest, { folds, collapsed, matches }: RowChoice): WaterfallRow[] {
   const { end, depth, count } = forest;
   const kept = matches && withAncestors(forest, matches);
   const rows: WaterfallRow[] = [];
-  const ranges: { readonly from: number; readonly to: number; readonly deeper: number }[] = [];
-  const run = () => {
+  const ranges: { readonly from: number; readonly to: number; readonly extraDepth: number }[] = [];
+  const addRows = () => {
     for (let range = ranges.pop(); range; range = ranges.pop()) {
-      const { from, to, deeper } = range;
+      const { from, to, extraDepth } = range;
       for (let span = from; span < to;) {
         const after = end[span] ?? count;
         const fold = kept ? undefined : folds.get(span);
@@ -72,33 +72,33 @@ export function visibleRows(forest: SpanForest, { folds, collapsed, matches }: R
           continue;
         }
         const shown = fold?.slowest ?? span;
-        const row = { span: shown, depth: (depth[shown] ?? 0) + deeper };
+        const row = { span: shown, depth: (depth[shown] ?? 0) + extraDepth };
         rows.push(fold ? { ...row, members: fold.members } : kept && matches?.[span] === 0 ? { ...row, isDimmed: true } : row);
         const isOpen = kept !== undefined || !collapsed.has(shown);
         if (fold && isOpen) {
-          // The children of the slowest, which may come first only after others.
-          ranges.push({ from: after, to, deeper }, { from: shown + 1, to: end[shown] ?? 0, deeper });
+          // The children of the slowest span follow next, and then the spans after the first member of the fold.
+          ranges.push({ from: after, to, extraDepth }, { from: shown + 1, to: end[shown] ?? 0, extraDepth });
           break;
         }
         span = isOpen && !fold ? span + 1 : after;
       }
     }
   };
-  for (const { roots, isMissing } of families(forest)) {
+  for (const { roots, isMissing } of rootGroups(forest)) {
     const [first] = roots;
     if (first === undefined || (kept && !roots.some(root => kept[root] !== 0))) continue;
     if (isMissing) rows.push({ span: first, depth: 0, isMissing });
     for (const root of roots) {
-      ranges.push({ from: root, to: end[root] ?? 0, deeper: isMissing ? 1 : 0 });
-      run();
+      ranges.push({ from: root, to: end[root] ?? 0, extraDepth: isMissing ? 1 : 0 });
+      addRows();
     }
   }
   return rows;
 }
 
-/** A root, or all that wait for one parent. */
-function families(forest: SpanForest): { readonly roots: number[]; readonly isMissing: boolean }[] {
-  const families: { readonly roots: number[]; readonly isMissing: boolean }[] = [];
+/** Returns each root, and as one group all roots with the same missing parent. */
+function rootGroups(forest: SpanForest): { readonly roots: number[]; readonly isMissing: boolean }[] {
+  const groups: { readonly roots: number[]; readonly isMissing: boolean }[] = [];
   const orphans = new Map<string, number[]>();
   for (const root of childrenOf(forest)) {
     const parentId = forest.missingParent[root];
@@ -106,14 +106,14 @@ function families(forest: SpanForest): { readonly roots: number[]; readonly isMi
     if (siblings) siblings.push(root);
     else {
       const roots = [root];
-      families.push({ roots, isMissing: parentId !== undefined });
+      groups.push({ roots, isMissing: parentId !== undefined });
       if (parentId !== undefined) orphans.set(parentId, roots);
     }
   }
-  return families;
+  return groups;
 }
 
-/** 1 for matches and what is above them. */
+/** Returns 1 for each match and each ancestor of a match. */
 function withAncestors({ parent, count }: SpanForest, matches: Uint8Array): Uint8Array {
   const kept = matches.slice();
   for (let span = count - 1; span >= 0; span -= 1) {
@@ -123,9 +123,9 @@ function withAncestors({ parent, count }: SpanForest, matches: Uint8Array): Uint
   return kept;
 }
 
-/** One number for service, kind, outcome, name and peer. */
-function likenessOf({ texts, service, kind, status, name, peer }: SpanForest, span: number): number {
-  const many = texts.length + 1;
+/** Returns the same number for spans with the same service, kind, outcome, name and peer. */
+function similarityKeyOf({ texts, service, kind, status, name, peer }: SpanForest, span: number): number {
+  const base = texts.length + 1;
   const outcome = (kind[span] ?? 0) * 2 + (status[span] === ERROR ? 1 : 0);
-  return (((name[span] ?? 0) * many + (service[span] ?? 0)) * many + (peer[span] ?? 0) + 1) * 16 + outcome;
+  return (((name[span] ?? 0) * base + (service[span] ?? 0)) * base + (peer[span] ?? 0) + 1) * 16 + outcome;
 }

@@ -1,17 +1,17 @@
 /**
- * What the viewer's server tells its page, all of it JSON. Times are whole nanoseconds: moments as decimal strings, offsets and durations
- * as numbers.
+ * The HTTP API between the viewer's server and its page. All answers are JSON. Times are whole nanoseconds: points in time are decimal
+ * strings, offsets and durations are numbers.
  *
- * - `GET /api/live?q=<filter>`      server-sent events: `traces` (what matches, once at the start), `changed`, `gone`
- * - `GET /api/traces?q=<filter>`    the same list once
+ * - `GET /api/live?q=<filter>`      server-sent events: `traces` (all matches, once at the start), `changed`, `gone`
+ * - `GET /api/traces?q=<filter>`    {@link TraceList}
  * - `GET /api/traces/<id>`          {@link WireTrace}: enough to draw the waterfall
- * - `GET /api/traces/<id>/otlp`     everything as OTLP JSON (an `ExportTraceServiceRequest`): a download
+ * - `GET /api/traces/<id>/otlp`     the whole trace as OTLP JSON (an `ExportTraceServiceRequest`), as a download
  * - `GET /api/traces/<id>/span?id=` {@link SpanDetails}
  * - `GET /api/traces/<id>/found?q=` {@link FoundSpans}
  * - `GET /api/services`             {@link WireServiceMap}
  * - `GET /api/status`               {@link ViewerStatus}
- * - `DELETE /api/traces`            forgets all of them
- * - `POST /api/files`               takes in a file of OTLP JSON: {@link OpenedFile}; where it cannot, `message` says why
+ * - `DELETE /api/traces`            drops all traces
+ * - `POST /api/files`               reads a file of OTLP JSON: {@link OpenedFile}, or an object whose `message` says why it failed
  */
 import type { Attributes } from '@opentelemetry/api';
 import type { CriticalPath } from './critical-path.js';
@@ -22,67 +22,69 @@ import type { SpanKindName } from './trace-span.js';
 import { shapeOf, type TreeShape } from './tree-shape.js';
 import type { Fold } from './visible-rows.js';
 
-/** A trace in the list; of its texts the first 300 characters, of its services the first 100. @internal */
+/** A trace in the list. It has the first 300 characters of each text, and the first 100 services. @internal */
 export interface TraceSummary {
   readonly traceId: string;
-  /** Of the topmost span that is there, the earliest where there are several. */
+  /** The name of the topmost span: the root, or the earliest span whose parent has not been received. */
   readonly name: string;
+  /** The service of the topmost span. */
   readonly service: string;
+  /** The kind of the topmost span. */
   readonly kind: SpanKindName;
-  /** The topmost span failed. */
+  /** Whether the topmost span failed. */
   readonly isError: boolean;
-  /** HTTP or RPC status of the topmost span. */
+  /** The HTTP or RPC status of the topmost span. */
   readonly answer: string | undefined;
-  /** The topmost span has a parent that has not been received. */
+  /** Whether the topmost span has a parent that has not been received. */
   readonly isRootMissing: boolean;
   readonly services: readonly { readonly name: string; readonly spanCount: number }[];
   readonly startNs: string;
   readonly durationNs: number;
   readonly spanCount: number;
   readonly errorCount: number;
-  /** Grows with every change of the trace. */
+  /** A number that grows with each change of the trace. */
   readonly revision: number;
 }
 
-/** Data of the event `traces`: the newest that match, newest first. @internal */
+/** The data of the event `traces`: the newest traces that match, newest first. @internal */
 export interface TraceList {
   readonly traces: readonly TraceSummary[];
-  /** How many are stored, whether they match or not. */
+  /** The number of all stored traces. */
   readonly stored: number;
 }
 
-/** Data of the event `changed`: traces that are new or have more spans, and match. @internal */
+/** The data of the event `changed`: traces that match, and are new or have new spans. @internal */
 export type ChangedTraces = TraceList;
 
-/** Data of the event `gone`: traces that were evicted, or everything (`all`) because somebody cleared. @internal */
+/** The data of the event `gone`: traces that were evicted or no longer match, or `all` if a user cleared the list. @internal */
 export interface GoneTraces {
   readonly traceIds: readonly string[] | 'all';
 }
 
 /**
- * The spans of a trace without what only a selected span shows, in the order of their tree and in columns: an object per span would triple the
- * time to read 50,000 of them.
+ * The spans of a trace as columns, in the order of the tree, without {@link SpanDetails}. With an object for each span, reading 50,000 spans
+ * would take three times as long.
  * @internal
  */
 export interface WireTrace extends Omit<SpanForest, 'startNs' | 'count' | keyof TreeShape> {
   readonly revision: number;
-  /** Spans beyond the limit of one trace, which are not here. */
+  /** The number of spans that were dropped because the trace has too many. */
   readonly droppedSpans: number;
-  /** Start of the earliest span. */
+  /** The start of the earliest span. */
   readonly startNs: string;
   readonly path: CriticalPath;
   readonly folds: readonly Fold[];
-  /** In order of appearance. */
+  /** In the order in which they first appear. */
   readonly services: readonly ServiceShare[];
 }
 
-/** What {@link WireTrace} was made of. @internal */
+/** Returns the forest that {@link WireTrace} was made of. @internal */
 export function forestOf(trace: WireTrace): SpanForest {
   const { spanId, startNs, parent, offsetNs, durationNs } = trace;
   return { ...trace, count: spanId.length, startNs: BigInt(startNs), ...shapeOf(parent, offsetNs, durationNs) };
 }
 
-/** What only a selected span shows. @internal */
+/** The part of a span that the page loads only when the user selects it. @internal */
 export interface SpanDetails {
   readonly traceId: string;
   readonly spanId: string;
@@ -92,35 +94,35 @@ export interface SpanDetails {
   readonly exceptions: readonly ThrownException[];
   readonly events: readonly {
     readonly name: string;
-    /** From the start of the span. */
+    /** Nanoseconds from the start of the span. */
     readonly offsetNs: number;
-    /** Without those of an exception, which stand in `exceptions`. */
+    /** Empty for an exception, which is in `exceptions`. */
     readonly attributes: Attributes;
   }[];
   readonly links: readonly { readonly traceId: string; readonly spanId: string; readonly attributes: Attributes }[];
   readonly resource: Attributes;
-  /** Name and version of who made the span. */
+  /** Name and version of the instrumentation scope. */
   readonly scope: string;
-  /** To be copied. */
+  /** The span as OTLP JSON, for copying. */
   readonly otlp: OtlpRequest;
 }
 
-/** What an event tells of an exception; of a span that failed without one, the reason it gives. @internal */
+/** An exception event, or the error type and status message of a span that failed without an exception. @internal */
 export interface ThrownException {
   readonly type?: string | undefined;
   readonly message?: string | undefined;
   readonly stack?: string | undefined;
 }
 
-/** The ids of the spans that match; `null` where the filter is empty. @internal */
+/** The ids of the spans that match; `null` if the filter is empty. @internal */
 export type FoundSpans = readonly string[] | null;
 
-/** The traces that a file has spans of. @internal */
+/** The traces in a file. @internal */
 export interface OpenedFile {
   readonly traces: readonly TraceSummary[];
 }
 
-/** Who calls whom, over all stored traces. @internal */
+/** The services in all stored traces, and the calls between them. @internal */
 export interface WireServiceMap {
   readonly services: readonly {
     readonly name: string;
@@ -139,7 +141,7 @@ export interface WireServiceMap {
   }[];
 }
 
-/** What the server says of itself; how a second process knows that the port belongs to a viewer. @internal */
+/** The status of the server. From it, another process knows that the port belongs to a viewer. @internal */
 export interface ViewerStatus {
   readonly viewer: 'nestjs-tracing';
   readonly version: string;

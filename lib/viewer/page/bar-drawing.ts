@@ -1,9 +1,9 @@
-/** How the bar of a row is painted: light for all of its time, full where it is on the critical path, ticks for events. */
-import type { CriticalPath, Stretch } from '../model/critical-path.js';
+/** Computes the style of a bar in the waterfall: light for the whole time, full on the critical path, with ticks for events. */
+import type { CriticalPath, Segment } from '../model/critical-path.js';
 import type { SpanForest } from '../model/span-forest.js';
 import type { WaterfallRow } from '../model/visible-rows.js';
 
-/** What of the trace's time is shown, in nanoseconds. */
+/** The part of the trace's time that is shown, in nanoseconds. */
 export interface TimeWindow {
   readonly fromNs: number;
   readonly toNs: number;
@@ -11,36 +11,36 @@ export interface TimeWindow {
 
 type Style = Record<string, string>;
 
-/** Nothing narrower is told apart: a quarter of a percent of the window. */
+/** Bars and ticks are drawn in steps of 1/400 of their width, so that they need few colour stops. */
 const STEPS = 400;
 const MAX_TICKS = 24;
 
-/** `undefined` where all of it is out of sight. */
+/** Returns `undefined` if the bar is outside the window. */
 export function barStyle(forest: SpanForest, path: CriticalPath, { span, members }: WaterfallRow, shown: TimeWindow): Style | undefined {
   const { offsetNs, durationNs } = forest;
   const width = shown.toNs - shown.fromNs;
   const spans = members ?? [span];
   let fromNs = Infinity;
   let toNs = -Infinity;
-  for (const one of spans) {
-    const start = offsetNs[one] ?? 0;
+  for (const index of spans) {
+    const start = offsetNs[index] ?? 0;
     fromNs = Math.min(fromNs, start);
-    toNs = Math.max(toNs, start + (durationNs[one] ?? 0));
+    toNs = Math.max(toNs, start + (durationNs[index] ?? 0));
   }
-  // A little beyond the edge, so that a cut bar does not look like one that ends there.
+  // A bar that is cut reaches a little beyond the edge, so that it does not seem to end there.
   fromNs = Math.max(fromNs, shown.fromNs - width / 50);
   toNs = Math.min(toNs, shown.toNs + width / 50);
   if (toNs < fromNs || toNs < shown.fromNs || fromNs > shown.toNs) return undefined;
   const scale = STEPS / Math.max(1, toNs - fromNs);
-  const critical: Stretch[] = [];
-  const busy: Stretch[] = [];
-  const add = (to: Stretch[], start: number, end: number) => void to.push([(start - fromNs) * scale, (end - fromNs) * scale]);
-  for (const one of spans) {
-    const start = offsetNs[one] ?? 0;
-    if (members) add(busy, start, start + (durationNs[one] ?? 0));
-    for (const [from, to] of path[one] ?? []) add(critical, from, to);
+  const critical: Segment[] = [];
+  const busy: Segment[] = [];
+  const add = (to: Segment[], start: number, end: number) => void to.push([(start - fromNs) * scale, (end - fromNs) * scale]);
+  for (const index of spans) {
+    const start = offsetNs[index] ?? 0;
+    if (members) add(busy, start, start + (durationNs[index] ?? 0));
+    for (const [from, to] of path[index] ?? []) add(critical, from, to);
   }
-  const layers = [layer(critical, 'var(--full)'), layer(busy, 'var(--light)')].filter(Boolean);
+  const layers = [gradient(critical, 'var(--full)'), gradient(busy, 'var(--light)')].filter(Boolean);
   const isPoint = toNs === fromNs && critical.length === 0;
   return {
     left: percent((fromNs - shown.fromNs) / width),
@@ -50,7 +50,7 @@ export function barStyle(forest: SpanForest, path: CriticalPath, { span, members
   };
 }
 
-/** Marks of the events of a row; empty without. */
+/** Returns the style of the ticks for the events of a row; an empty one if it has no events. */
 export function tickStyle(forest: SpanForest, { span, members, isMissing }: WaterfallRow, shown: TimeWindow): Style {
   const events = isMissing ? undefined : forest.events[span];
   if (!events || members) return {};
@@ -70,11 +70,11 @@ export function percent(part: number): string {
   return `${Math.round(part * 1e5) / 1e3}%`;
 }
 
-/** A picture for CSS: `colour` along the stretches, which are in steps of the bar, each of them at least a step; empty without any in sight. */
-function layer(stretches: Stretch[], colour: string): string {
+/** Returns a CSS gradient with `colour` in the segments, which are in steps. Each is at least a step wide. Returns `''` if none is visible. */
+function gradient(segments: Segment[], colour: string): string {
   const stops: string[] = [];
   let painted = 0;
-  for (const [from, to] of stretches.sort(([a], [b]) => a - b)) {
+  for (const [from, to] of segments.sort(([a], [b]) => a - b)) {
     if (to < 0 || from > STEPS) continue;
     const first = Math.max(0, Math.min(Math.round(from), STEPS - 1));
     const end = Math.min(STEPS, Math.max(first + 1, Math.round(to)));

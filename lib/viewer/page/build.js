@@ -1,4 +1,4 @@
-/** Makes one file of the page: `built-page.ts` exports it as a string, so that the package ships it without reading from the disk. */
+/** Builds the page into `built-page.ts`, which exports it as one string. So the package never has to find and read a file at run time. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
@@ -16,7 +16,7 @@ const bundle = await build({
   target: ['es2023', 'chrome123', 'firefox121', 'safari17.5'],
   charset: 'utf8',
   legalComments: 'none',
-  // Elements as calls of `h` weigh less than with the automatic runtime that the compiler checks them by.
+  // Calls of `h` take fewer bytes than the automatic JSX runtime, which only the type check uses.
   tsconfigRaw: '{}',
   jsx: 'transform',
   jsxFactory: 'h',
@@ -24,7 +24,7 @@ const bundle = await build({
   inject: [join(here, 'elements.js')],
 });
 const text = ending => bundle.outputFiles.find(file => file.path.endsWith(ending)).text.trim();
-// What would end the element early must not stand in it.
+// A closing tag in a script or style would end the element early.
 const script = text('.js').replaceAll(/<(?=\/script|!--)/gi, '\\x3c');
 const style = text('.css').replaceAll(/<(?=\/style)/gi, '\\3c ');
 const html = readFileSync(join(here, 'page.html'), 'utf8')
@@ -37,7 +37,7 @@ let before = '';
 try {
   before = readFileSync(file, 'utf8');
 } catch {
-  // The first time.
+  // The file does not exist at the first build.
 }
 if (before !== content) writeFileSync(file, content);
 if (process.argv.includes('--print')) process.stdout.write(html);

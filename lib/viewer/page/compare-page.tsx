@@ -1,13 +1,13 @@
-/** Two traces side by side, aligned by the names that lead to each span: what became slower, what came and went. */
+/** Compares two traces by call path: what became slower or faster, and what only one of them has. */
 import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { type CallPath, callPaths } from '../model/call-paths.js';
 import { formatDifference, formatDuration } from '../model/duration.js';
 import { useKeys } from './keys.js';
 import { percent } from './bar-drawing.js';
-import { addressOf, goToList } from './place.js';
-import { line, number, title } from './plain-text.js';
-import { tint } from './service-colours.js';
+import { goToList, hrefOf } from './address.js';
+import { displayName, formatCount, oneLine } from './plain-text.js';
+import { hueStyle } from './service-colours.js';
 import { useTitle } from './store.js';
 import { NoTrace } from './trace-page.js';
 import { type LoadedTrace, useTrace } from './trace-source.js';
@@ -25,7 +25,7 @@ const ROW_HEIGHT = 26;
 
 function Comparison({ a, b }: { readonly a: LoadedTrace; readonly b: LoadedTrace }): JSX.Element {
   const paths = useMemo(() => callPaths([a.forest, b.forest]), [a, b]);
-  const most = useMemo(() => paths.reduce((longest, path) => Math.max(longest, Math.abs(difference(path))), 1), [paths]);
+  const largestNs = useMemo(() => paths.reduce((largest, path) => Math.max(largest, Math.abs(difference(path))), 1), [paths]);
   useTitle('Two traces compared');
   useKeys({ u: goToList, Escape: goToList });
   const totalDifference = b.forest.totalNs - a.forest.totalNs;
@@ -57,7 +57,15 @@ function Comparison({ a, b }: { readonly a: LoadedTrace; readonly b: LoadedTrace
         row={index => {
           const path = paths[index];
           return (
-            path && <PathRow key={index} index={index} path={path} isOther={path.service !== paths[path.parent]?.service} most={most} />
+            path && (
+              <PathRow
+                key={index}
+                index={index}
+                path={path}
+                isOtherService={path.service !== paths[path.parent]?.service}
+                largestNs={largestNs}
+              />
+            )
           );
         }}
       />
@@ -68,7 +76,7 @@ function Comparison({ a, b }: { readonly a: LoadedTrace; readonly b: LoadedTrace
 function Side({ name, trace: { forest } }: { readonly name: string; readonly trace: LoadedTrace }): JSX.Element {
   return (
     <span role="columnheader" class="right">
-      <a href={addressOf({ traceId: forest.traceId, query: {} })}>
+      <a href={hrefOf({ traceId: forest.traceId, query: {} })}>
         {name} · {forest.traceId.slice(0, 8)}
       </a>{' '}
       {formatDuration(forest.totalNs)}
@@ -79,24 +87,26 @@ function Side({ name, trace: { forest } }: { readonly name: string; readonly tra
 function PathRow({
   index,
   path,
-  isOther,
-  most,
+  isOtherService,
+  largestNs,
 }: {
   readonly index: number;
   readonly path: CallPath;
-  readonly isOther: boolean;
-  readonly most: number;
+  /** Whether the service differs from that of the path above. */
+  readonly isOtherService: boolean;
+  /** The largest difference of all paths, which has the longest bar. */
+  readonly largestNs: number;
 }): JSX.Element {
   const { service, name, depth, sides } = path;
   const [countA, countB] = [sides[0]?.count ?? 0, sides[1]?.count ?? 0];
   const by = difference(path);
-  const share = (Math.abs(by) / most) * 0.6;
+  const share = (Math.abs(by) / largestNs) * 0.6;
   const verdict = countA === 0 ? 'only in B' : countB === 0 ? 'only in A' : formatDifference(by);
   return (
-    <div {...rowAt(index, ROW_HEIGHT, { '--depth': String(depth), ...tint(service) })} class="pair-row" aria-level={depth + 1}>
-      <span role="gridcell" class="tree leaf" title={line(name)}>
-        <span class="name">{title(name)}</span>
-        {isOther && <b>{line(service, 60)}</b>}
+    <div {...rowAt(index, ROW_HEIGHT, { '--depth': String(depth), ...hueStyle(service) })} class="pair-row" aria-level={depth + 1}>
+      <span role="gridcell" class="tree leaf" title={oneLine(name)}>
+        <span class="name">{displayName(name)}</span>
+        {isOtherService && <b>{oneLine(service, 60)}</b>}
       </span>
       <Sum path={path} side={0} />
       <Sum path={path} side={1} />
@@ -112,7 +122,7 @@ function Sum({ path, side }: { readonly path: CallPath; readonly side: number })
   const { count = 0, totalNs = 0 } = path.sides[side] ?? {};
   return (
     <span role="gridcell" class="right">
-      {count > 1 && <small>×{number(count)} </small>}
+      {count > 1 && <small>×{formatCount(count)} </small>}
       {count === 0 ? '–' : formatDuration(totalNs)}
     </span>
   );

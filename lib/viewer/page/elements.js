@@ -1,2 +1,2 @@
-/** What TSX is made of: put in front of every file by the build. */
+/** The functions that JSX is compiled to. The build imports them into each file. */
 export { Fragment, h } from 'preact';

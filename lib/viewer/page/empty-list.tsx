@@ -1,10 +1,10 @@
-/** What the list says while there is nothing in it: how traces get here. */
+/** The empty list: explains how to send traces to the viewer. */
 import type { JSX } from 'preact';
 import { openFiles } from './files.js';
-import { amend } from './place.js';
+import { replaceQuery } from './address.js';
 
-/** Bars of a waterfall to come. */
-const WAITING = [
+/** The bars of a decorative waterfall: left edge and width in percent, and hue. */
+const EXAMPLE_BARS = [
   [0, 100, '264'],
   [12, 70, '175'],
   [20, 34, '70'],
@@ -16,7 +16,7 @@ export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boo
     return (
       <div class="empty">
         <h2>The viewer does not answer</h2>
-        <p>Traces appear here as soon as it does.</p>
+        <p>Traces appear here as soon as it answers.</p>
       </div>
     );
   }
@@ -25,7 +25,7 @@ export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boo
       <div class="empty">
         <h2>No trace matches</h2>
         <p>
-          <button onClick={() => amend({ q: '' })}>Show all</button>
+          <button onClick={() => replaceQuery({ q: '' })}>Show all</button>
         </p>
       </div>
     );
@@ -34,12 +34,12 @@ export function EmptyList({ isFiltered, connection }: { readonly isFiltered: boo
   return (
     <div class="empty">
       <div class="waiting" aria-hidden="true">
-        {WAITING.map(([left, width, hue]) => (
+        {EXAMPLE_BARS.map(([left, width, hue]) => (
           <i key={left} style={{ marginLeft: `${left}%`, width: `${width}%`, '--hue': hue }} />
         ))}
       </div>
       <h2>Waiting for the first trace</h2>
-      <p>It appears here as soon as a span has ended. No service is sending yet? Point one here:</p>
+      <p>It appears here as soon as a span has ended. If no service sends spans yet, set one up:</p>
       <ol>
         <li>
           <b>A NestJS application</b>

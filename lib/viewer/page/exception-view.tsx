@@ -1,9 +1,9 @@
-/** Why a span failed: type, message, and the stack with the user's own frames in sight. */
+/** The exceptions of a span: type, message, and stack. The frames in the user's own code are highlighted. */
 import type { JSX } from 'preact';
-import { isUserFrame } from '../model/failure.js';
+import { isUserFrame } from '../../conventions/stack-frames.js';
 import type { ThrownException } from '../model/wire.js';
 import { copy } from './badges.js';
-import { block } from './plain-text.js';
+import { multiLine } from './plain-text.js';
 
 export function Exceptions({ thrown }: { readonly thrown: readonly ThrownException[] }): JSX.Element {
   return (
@@ -11,7 +11,7 @@ export function Exceptions({ thrown }: { readonly thrown: readonly ThrownExcepti
       {thrown.map(({ type = 'Error', message = '', stack }, index) => (
         <section key={index} class="exception">
           <p>
-            <b>{block(type)}</b> {block(message)}
+            <b>{multiLine(type)}</b> {multiLine(message)}
           </p>
           {stack !== undefined && <Stack stack={stack} />}
         </section>
@@ -29,7 +29,7 @@ function Stack({ stack }: { readonly stack: string }): JSX.Element {
       <pre tabIndex={0} aria-label="Stack">
         {lines.map((text, index) => (
           <span key={index} class={isUserFrame(text) ? 'own' : undefined}>
-            {block(text)}
+            {multiLine(text)}
             {'\n'}
           </span>
         ))}

@@ -1,16 +1,16 @@
-/** Files on their way into the viewer: dropped anywhere on the page, or chosen. */
+/** Opens files in the viewer that the user chose or dropped on the page. */
 import type { OpenedFile, TraceSummary } from '../model/wire.js';
-import { say } from './badges.js';
-import { go } from './place.js';
+import { announce } from './badges.js';
+import { navigate } from './address.js';
 import { Store } from './store.js';
 
-/** The traces of files that were opened on this page, by id, those of the last one first. */
+/** The traces from files that were opened on this page, by id. Those of the last file are first. */
 export const opened = new Store<ReadonlyMap<string, TraceSummary>>(new Map());
 
-/** Whether one is held over the page. */
+/** Whether the user drags a file over the page. */
 export const isDragged = new Store(false);
 
-/** From now on files may be dropped anywhere. */
+/** From now on, files can be dropped anywhere on the page. */
 export function acceptFiles(): void {
   addEventListener('dragover', event => {
     if (event.dataTransfer?.types.includes('Files') !== true) return;
@@ -27,7 +27,7 @@ export function acceptFiles(): void {
   });
 }
 
-/** One trace is shown at once, several are listed. */
+/** Opens `files`, and then shows their trace, or the list if they have several. */
 export async function openFiles(files: readonly Blob[]): Promise<void> {
   const traces: TraceSummary[] = [];
   for (const file of files) {
@@ -35,9 +35,9 @@ export async function openFiles(files: readonly Blob[]): Promise<void> {
       const response = await fetch('/api/files', { method: 'POST', body: file });
       const answer = (await response.json()) as OpenedFile & { readonly message: string };
       if (response.ok) traces.push(...answer.traces);
-      else say(answer.message);
+      else announce(answer.message);
     } catch {
-      say('The viewer did not take the file');
+      announce('The file could not be sent to the viewer');
     }
   }
   const [only] = traces;
@@ -45,5 +45,5 @@ export async function openFiles(files: readonly Blob[]): Promise<void> {
   const next = new Map<string, TraceSummary>();
   for (const trace of [...traces, ...opened.value.values()]) if (!next.has(trace.traceId)) next.set(trace.traceId, trace);
   opened.set(next);
-  go({ traceId: traces.length === 1 ? only.traceId : '', query: {} });
+  navigate({ traceId: traces.length === 1 ? only.traceId : '', query: {} });
 }

@@ -1,18 +1,18 @@
-/** The flame graph: where the time went, summed up by call path; a click shows what is below one path alone. */
+/** The flame graph of a trace: its time by call path. A click on a path shows only this path. */
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { type CallPath, callPaths } from '../model/call-paths.js';
 import { formatDuration } from '../model/duration.js';
 import { percent } from './bar-drawing.js';
 import { useKeys } from './keys.js';
-import { line, plural } from './plain-text.js';
-import { tint } from './service-colours.js';
+import { oneLine, plural } from './plain-text.js';
+import { hueStyle } from './service-colours.js';
 import type { LoadedTrace } from './trace-source.js';
 
 const ROW_HEIGHT = 24;
-/** Narrower than this part of the width nothing can be read or hit. */
-const LEAST = 0.0015;
-const MOST = 1500;
+/** The part of the width below which a frame is too narrow to see or to click. */
+const MIN_WIDTH = 0.0015;
+const MAX_FRAMES = 1500;
 
 export function FlameGraph({ trace, onOpen }: { readonly trace: LoadedTrace; readonly onOpen: (span: number) => void }): JSX.Element {
   const paths = useMemo(() => callPaths([trace.forest]), [trace]);
@@ -26,22 +26,22 @@ export function FlameGraph({ trace, onOpen }: { readonly trace: LoadedTrace; rea
   for (const [index, path] of paths.entries()) {
     const left = (path.fromNs - fromNs) / widthNs;
     const width = path.widthNs / widthNs;
-    if (left >= 1 || left + width <= 0 || width < LEAST || shown.length >= MOST) continue;
+    if (left >= 1 || left + width <= 0 || width < MIN_WIDTH || shown.length >= MAX_FRAMES) continue;
     shown.push({ path, index, left: Math.max(0, left), width: Math.min(1, left + width) - Math.max(0, left) });
   }
   const depth = shown.reduce((most, { path }) => Math.max(most, path.depth + 1), 1);
   return (
     <div class="flames">
       <p class="note">
-        Width is time spent in a call path itself and below it, spans of one name taken together.{' '}
-        {focused ? <button onClick={() => setFocus(-1)}>Show everything</button> : 'Click a path to look at it alone.'}
+        The width is the time in a call path and below it. Spans with the same name are added up.{' '}
+        {focused ? <button onClick={() => setFocus(-1)}>Show everything</button> : 'Click a path to see only this path.'}
       </p>
       <div class="graph" style={{ height: `${depth * ROW_HEIGHT}px` }}>
         {shown.map(({ path, index, left, width }) => {
           const [sum] = path.sides;
           if (!sum) return null;
           const { count, selfNs, totalNs: sumNs, errorCount, slowest } = sum;
-          const text = `${line(path.name, 120)} · ${line(path.service, 60)} · ${formatDuration(sumNs)} in ${plural(count, 'span')}, ${formatDuration(selfNs)} self${errorCount > 0 ? `, ${plural(errorCount, 'error')}` : ''}`;
+          const text = `${oneLine(path.name, 120)} · ${oneLine(path.service, 60)} · ${formatDuration(sumNs)} in ${plural(count, 'span')}, ${formatDuration(selfNs)} self${errorCount > 0 ? `, ${plural(errorCount, 'error')}` : ''}`;
           return (
             <button
               key={index}
@@ -50,9 +50,9 @@ export function FlameGraph({ trace, onOpen }: { readonly trace: LoadedTrace; rea
               aria-label={width > 0.03 ? undefined : text}
               onClick={() => setFocus(index === focus ? -1 : index)}
               onDblClick={() => onOpen(slowest)}
-              style={{ left: percent(left), width: percent(width), top: `${path.depth * ROW_HEIGHT}px`, ...tint(path.service) }}
+              style={{ left: percent(left), width: percent(width), top: `${path.depth * ROW_HEIGHT}px`, ...hueStyle(path.service) }}
             >
-              {width > 0.03 && line(path.name, 120)}
+              {width > 0.03 && oneLine(path.name, 120)}
               {width > 0.12 && <small>{formatDuration(Math.round(path.widthNs))}</small>}
             </button>
           );

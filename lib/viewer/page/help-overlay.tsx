@@ -1,4 +1,4 @@
-/** What the keyboard does, on `?`. */
+/** The help, which `?` opens: keyboard shortcuts and the language of the filter. */
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { Key } from './badges.js';
@@ -11,7 +11,7 @@ const GROUPS: readonly (readonly [title: string, keys: readonly (readonly [keys:
       ['g t', 'traces'],
       ['g s', 'services'],
       ['/', 'filter or search'],
-      ['Esc', 'leave, close, back out'],
+      ['Esc', 'close, or go back'],
       ['?', 'this help'],
     ],
   ],
@@ -31,13 +31,13 @@ const GROUPS: readonly (readonly [title: string, keys: readonly (readonly [keys:
     'Trace',
     [
       ['j k ↓ ↑', 'move'],
-      ['→ ←', 'expand, collapse, go in and out'],
+      ['→ ←', 'expand, collapse, go to child or parent'],
       ['Enter', 'span details'],
       ['n N', 'next, previous match'],
       ['o', 'only matches, or all'],
       ['e E', 'next, previous error'],
-      ['f', 'fold or unfold alike spans'],
-      ['[ ]', 'one level less, one more'],
+      ['f', 'fold or unfold similar spans'],
+      ['[ ]', 'show one level less, one more'],
       ['z x', 'zoom to the span, zoom out'],
       ['⇧← ⇧→', 'move the zoomed window'],
       ['1 2 3', 'waterfall, flame graph, table'],
@@ -70,8 +70,8 @@ export function HelpOverlay({ isOpen }: { readonly isOpen: Store<boolean> }): JS
               {keys.map(([key, meaning]) => (
                 <div key={key}>
                   <dt>
-                    {key.split(' ').map(one => (
-                      <Key key={one}>{one}</Key>
+                    {key.split(' ').map(single => (
+                      <Key key={single}>{single}</Key>
                     ))}
                   </dt>
                   <dd>{meaning}</dd>
@@ -98,13 +98,13 @@ export function HelpOverlay({ isOpen }: { readonly isOpen: Store<boolean> }): JS
   );
 }
 
-/** What the field understands. */
+/** The terms of the filter. */
 export const FILTERS: readonly (readonly [term: string, meaning: string])[] = [
   ['error', 'failed'],
   ['>50ms', 'took longer'],
-  ['status:5xx', 'answered so'],
-  ['service:users', 'in a service'],
-  ['user.id=7', 'an attribute; * at its end for a prefix'],
-  ['timeout', 'anywhere: names, ids, values, events, errors'],
-  ['-cache', 'not this'],
+  ['status:5xx', 'has this status'],
+  ['service:users', 'is in this service'],
+  ['user.id=7', 'has this attribute; 7* for a prefix'],
+  ['timeout', 'text in names, ids, values, events, errors'],
+  ['-cache', 'does not have this'],
 ];

@@ -1,14 +1,14 @@
-/** The keyboard: who is asked what a key does, the innermost view first. */
+/** Keyboard shortcuts: a component binds actions to keys, and the innermost component wins. */
 import { useEffect, useRef } from 'preact/hooks';
 
-/** By key as the browser calls it; two in a row are written `g t`. */
+/** Actions by `KeyboardEvent.key`. A sequence of two keys is written `g t`. */
 export type KeyBindings = Readonly<Record<string, (() => void) | undefined>>;
 
 const layers: { current: KeyBindings }[] = [];
 let first = '';
 let firstAt = 0;
 
-/** While the component is there, its bindings count, and before those of components that came earlier. */
+/** Binds keys while the component is mounted. Its bindings win over those of components that were mounted earlier. */
 export function useKeys(bindings: KeyBindings): void {
   const layer = useRef(bindings);
   layer.current = bindings;
@@ -25,21 +25,21 @@ export function listenToKeys(): void {
     const isTyping = target.matches('input:not([type=checkbox]), textarea, select');
     if (isTyping && event.key !== 'Escape') return;
     if (isTyping) target.blur();
-    // A button or a link does what it does anyway.
+    // The browser itself activates buttons and links.
     if ((event.key === 'Enter' || event.key === ' ') && target.matches('button, a, summary, input')) return;
     if (document.querySelector('dialog[open]') && event.key !== '?') return;
     const key = event.shiftKey && event.key.startsWith('Arrow') ? `Shift+${event.key}` : event.key;
     const sequence = event.timeStamp - firstAt < 900 ? `${first} ${key}` : '';
     first = key;
     firstAt = event.timeStamp;
-    const action = find(sequence) ?? find(key);
+    const action = actionFor(sequence) ?? actionFor(key);
     if (!action) return;
     event.preventDefault();
     action();
   });
 }
 
-function find(key: string): (() => void) | undefined {
+function actionFor(key: string): (() => void) | undefined {
   for (const layer of layers.toReversed()) {
     const action = layer.current[key];
     if (action) return action;

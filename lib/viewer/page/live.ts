@@ -1,4 +1,4 @@
-/** The list of traces as the server tells it, kept up to date; connects again and starts over when the server went away. */
+/** The live list of traces: receives it from the server as server-sent events, and connects again if the connection is lost. */
 import { MAX_FILTER_LENGTH } from '../model/filter.js';
 import type { ChangedTraces, GoneTraces, TraceList, TraceSummary } from '../model/wire.js';
 import { opened } from './files.js';
@@ -10,33 +10,33 @@ export interface LiveList {
   readonly stored: number;
   readonly connection: 'connecting' | 'live' | 'lost';
   readonly isPaused: boolean;
-  /** Traces that came or changed while it was paused. */
+  /** The number of traces that were received or changed during the pause. */
   readonly missed: number;
 }
 
 export const live = new Store<LiveList>({ traces: [], stored: 0, connection: 'connecting', isPaused: false, missed: 0 });
 
 let source: EventSource | undefined;
-let wanted: string | undefined;
+let currentFilter: string | undefined;
 let retry: ReturnType<typeof setTimeout> | undefined;
 let waitMs = 250;
 const missed = new Set<string>();
 let known = new Map<string, TraceSummary>();
 let frame: number | undefined;
 
-/** From now on only what matches `filter`. */
+/** From now on, the list has only traces that match `filter`. */
 export function watchTraces(filter: string): void {
-  // A link may hold more than an address may be long, and what is beyond counts for nothing.
-  const asked = filter.slice(0, MAX_FILTER_LENGTH);
-  if (asked === wanted) return;
-  wanted = asked;
+  // A longer filter could make the URL too long, and the server ignores the rest anyway.
+  const shortened = filter.slice(0, MAX_FILTER_LENGTH);
+  if (shortened === currentFilter) return;
+  currentFilter = shortened;
   connect();
 }
 
 export function pause(isPaused: boolean): void {
   missed.clear();
   live.set({ ...live.value, isPaused, missed: 0 });
-  // Whatever was missed comes with the list at the start.
+  // A new connection starts with the whole list, also with what was missed.
   if (!isPaused) connect();
 }
 
@@ -47,8 +47,8 @@ export async function clearTraces(): Promise<void> {
 function connect(): void {
   clearTimeout(retry);
   source?.close();
-  // The cut may have halved a character, which encodeURIComponent would throw at.
-  const current = new EventSource(`/api/live?${new URLSearchParams({ q: wanted ?? '' }).toString()}`);
+  // slice() may have cut a character in half. encodeURIComponent() would throw then, URLSearchParams does not.
+  const current = new EventSource(`/api/live?${new URLSearchParams({ q: currentFilter ?? '' }).toString()}`);
   source = current;
   const on = <T>(name: string, take: (data: T) => void) => {
     current.addEventListener(name, event => take(JSON.parse((event as MessageEvent<string>).data) as T));
@@ -56,21 +56,21 @@ function connect(): void {
   on<TraceList>('traces', list => {
     waitMs = 250;
     if (!live.value.isPaused) known = new Map(list.traces.map(trace => [trace.traceId, trace]));
-    show(list.stored, true);
+    update(list.stored, true);
   });
   on<ChangedTraces>('changed', list => {
     for (const trace of list.traces) {
       if (live.value.isPaused) missed.add(trace.traceId);
       else known.set(trace.traceId, trace);
     }
-    show(list.stored);
+    update(list.stored);
   });
   on<GoneTraces>('gone', ({ traceIds }) => {
     if (traceIds === 'all') opened.set(new Map());
     if (live.value.isPaused) return;
     if (traceIds === 'all') known.clear();
     else for (const traceId of traceIds) known.delete(traceId);
-    show(traceIds === 'all' ? 0 : live.value.stored);
+    update(traceIds === 'all' ? 0 : live.value.stored);
   });
   current.onerror = () => {
     current.close();
@@ -80,8 +80,8 @@ function connect(): void {
   };
 }
 
-/** Once per frame, however many traces come; at once where the whole list came. */
-function show(stored: number, isWhole = false): void {
+/** Updates the list once for each frame, or at once if the whole list was received. */
+function update(stored: number, isWhole = false): void {
   const draw = () => {
     frame = undefined;
     const traces = [...known.values()].sort(newestFirst);
@@ -94,7 +94,7 @@ function show(stored: number, isWhole = false): void {
 
 let pendingStored = 0;
 
-/** As text: nanoseconds since 1970 have as many digits for the next centuries. */
+/** Compares as text, because nanoseconds since 1970 will have the same number of digits for centuries. */
 function newestFirst(a: TraceSummary, b: TraceSummary): number {
   return a.startNs < b.startNs ? 1 : a.startNs > b.startNs ? -1 : 0;
 }

@@ -1,41 +1,41 @@
-/** Starts the page: what the address says decides which view is shown. */
+/** Starts the page, and shows the view that the address names. */
 import { render, type JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { Said } from './badges.js';
+import { Announcement } from './badges.js';
 import { ComparePage } from './compare-page.js';
 import { acceptFiles, isDragged } from './files.js';
 import { HelpOverlay } from './help-overlay.js';
 import { listenToKeys, useKeys } from './keys.js';
 import { live, watchTraces } from './live.js';
-import { addressOf, followLinks, go, goToList, place } from './place.js';
+import { address, followLinks, goToList, hrefOf, navigate } from './address.js';
 import { ServiceMapPage } from './service-map-page.js';
 import { Store, useStore } from './store.js';
 import { startTheme, ThemeButton } from './theme.js';
 import { TraceListPage } from './trace-list.js';
 import { TracePage } from './trace-page.js';
-import { askFor } from './trace-source.js';
+import { preloadTrace } from './trace-source.js';
 
-const PATIENCE_MS = 300;
+const PRELOAD_TIMEOUT_MS = 300;
 const isHelpOpen = new Store(false);
 
 function Page(): JSX.Element {
-  const { traceId, query } = useStore(place);
+  const { traceId, query } = useStore(address);
   const filter = traceId === '' && query.view !== 'services' ? (query.q ?? '') : '';
   useEffect(() => {
-    // What is looked at comes first.
+    // On the page of a trace, the trace is loaded before the list.
     const timer = setTimeout(() => watchTraces(filter), traceId === '' ? 0 : 150);
     return () => clearTimeout(timer);
   }, [filter]);
   useKeys({
     '?': () => isHelpOpen.set(!isHelpOpen.value),
     'g t': goToList,
-    'g s': () => go({ traceId: '', query: { view: 'services' } }),
+    'g s': () => navigate({ traceId: '', query: { view: 'services' } }),
   });
   const newest = useStore(live).traces[0]?.traceId;
   useEffect(() => {
-    if (query.follow === '1' && newest !== undefined && newest !== place.value.traceId) {
-      history.replaceState(null, '', addressOf({ traceId: newest, query: { follow: '1' } }));
-      place.set({ traceId: newest, query: { follow: '1' } });
+    if (query.follow === '1' && newest !== undefined && newest !== address.value.traceId) {
+      history.replaceState(null, '', hrefOf({ traceId: newest, query: { follow: '1' } }));
+      address.set({ traceId: newest, query: { follow: '1' } });
     }
   }, [newest, query.follow]);
   return (
@@ -45,7 +45,7 @@ function Page(): JSX.Element {
       {traceId !== '' && query.with === undefined && <TracePage key={traceId} traceId={traceId} />}
       {traceId === '' && (query.view === 'services' ? <ServiceMapPage /> : <TraceListPage />)}
       <HelpOverlay isOpen={isHelpOpen} />
-      <Said />
+      <Announcement />
       {useStore(isDragged) && <div class="dropping">Drop to open OTLP JSON</div>}
     </>
   );
@@ -83,9 +83,10 @@ function TopBar({ view }: { readonly view: string }): JSX.Element {
   );
 }
 
-const { traceId } = place.value;
-// What takes longest begins first. Two pictures, one without the trace and one with it, would come later than one.
-const isReady = traceId === '' ? undefined : Promise.race([askFor(traceId), new Promise(resolve => setTimeout(resolve, PATIENCE_MS))]);
+const { traceId } = address.value;
+// The trace is loaded first, because this takes longest. Rendering waits for it: rendering twice would show the trace later.
+const isReady =
+  traceId === '' ? undefined : Promise.race([preloadTrace(traceId), new Promise(resolve => setTimeout(resolve, PRELOAD_TIMEOUT_MS))]);
 startTheme();
 listenToKeys();
 followLinks();

@@ -1,4 +1,4 @@
-/** The whole trace in a strip: drag over it to zoom, drag its edges or the window to change what is shown. */
+/** The whole trace as a small strip. Dragging over it zooms, and dragging an edge of the window changes the window. */
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ERROR } from '../model/span-columns.js';
@@ -13,8 +13,8 @@ export interface MinimapProps {
   readonly onZoom: (shown: TimeWindow) => void;
 }
 
-/** Less is a click, which shows everything again. */
-const LEAST_DRAG_PX = 4;
+/** A shorter drag is a click, which shows the whole trace again. */
+const MIN_DRAG_PX = 4;
 const EDGE_PX = 6;
 const HEIGHT = 52;
 
@@ -27,7 +27,7 @@ export function Minimap({ trace, shown, onZoom }: MinimapProps): JSX.Element {
     const element = canvas.current;
     if (!element) return;
     const observer = new ResizeObserver(() => paint(element, trace));
-    // After the waterfall, which is what one waits for.
+    // The strip is painted after the waterfall, which the user waits for.
     const timer = setTimeout(() => observer.observe(element), 30);
     const media = matchMedia('(prefers-color-scheme: dark)');
     const repaint = () => paint(element, trace);
@@ -47,7 +47,7 @@ export function Minimap({ trace, shown, onZoom }: MinimapProps): JSX.Element {
     const at = ({ clientX }: PointerEvent) => Math.max(0, Math.min(1, (clientX - left) / width)) * total;
     const anchor = at(event);
     const near = (EDGE_PX / width) * total;
-    // An edge of the window is moved; anywhere else a new one is drawn.
+    // Near an edge of the window, the drag moves this edge. Elsewhere, it draws a new window.
     const fixed = Math.abs(anchor - shown.fromNs) < near ? shown.toNs : Math.abs(anchor - shown.toNs) < near ? shown.fromNs : anchor;
     const between = (moved: PointerEvent) => ({ fromNs: Math.min(fixed, at(moved)), toNs: Math.max(fixed, at(moved)) });
     strip.setPointerCapture(event.pointerId);
@@ -55,7 +55,7 @@ export function Minimap({ trace, shown, onZoom }: MinimapProps): JSX.Element {
     const done = (moved: PointerEvent) => {
       strip.removeEventListener('pointermove', move);
       setDrag(undefined);
-      const isClick = fixed === anchor && Math.abs(moved.clientX - event.clientX) < LEAST_DRAG_PX;
+      const isClick = fixed === anchor && Math.abs(moved.clientX - event.clientX) < MIN_DRAG_PX;
       onZoom(isClick ? { fromNs: 0, toNs: total } : between(moved));
     };
     strip.addEventListener('pointermove', move);
@@ -73,7 +73,7 @@ export function Minimap({ trace, shown, onZoom }: MinimapProps): JSX.Element {
   );
 }
 
-/** A line for each span, or for as many as there is room for. */
+/** Paints a line for each span, or for a sample if there are too many spans. */
 function paint(canvas: HTMLCanvasElement, { forest, path }: LoadedTrace): void {
   const { count, offsetNs, durationNs, service, status, texts, totalNs } = forest;
   const ratio = devicePixelRatio;
@@ -104,9 +104,9 @@ function paint(canvas: HTMLCanvasElement, { forest, path }: LoadedTrace): void {
       Math.max(ratio, rowHeight - (rowHeight > 2 * ratio ? ratio : 0)),
     );
   };
-  const crowd = Math.max(0.12, Math.min(0.45, (height / count) * 0.8));
+  const fillAlpha = Math.max(0.12, Math.min(0.45, (height / count) * 0.8));
   for (let span = 0; span < count; span += step)
-    draw(span, offsetNs[span] ?? 0, (offsetNs[span] ?? 0) + (durationNs[span] ?? 0), crowd, false);
+    draw(span, offsetNs[span] ?? 0, (offsetNs[span] ?? 0) + (durationNs[span] ?? 0), fillAlpha, false);
   for (let span = 0; span < count; span += 1) {
     for (const [from, to] of path[span] ?? []) draw(span, from, to, 1, false);
     if (status[span] === ERROR) draw(span, offsetNs[span] ?? 0, (offsetNs[span] ?? 0) + (durationNs[span] ?? 0), 0.9, true);

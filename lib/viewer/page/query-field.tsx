@@ -1,17 +1,17 @@
-/** A field for a query in the language of the filter; what is typed is written into the address in a moment after the last key. */
+/** A field for a filter. What the user types goes into the address after a short pause. */
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { MAX_FILTER_LENGTH } from '../model/filter.js';
-import { amend } from './place.js';
+import { replaceQuery } from './address.js';
 
 export interface QueryFieldProps {
   readonly field: { current: HTMLInputElement | null };
-  /** What of the address it shows. */
+  /** The parameter of the address that the field shows. */
   readonly part: 'q' | 'find';
   readonly value: string;
   readonly label: string;
   readonly placeholder: string;
-  /** What stands by it. */
+  /** Renders what is shown next to the field. */
   readonly children: (text: string, setText: (text: string) => void) => ComponentChildren;
 }
 
@@ -19,7 +19,7 @@ const PAUSE_MS = 150;
 
 export function QueryField({ field, part, value, label, placeholder, children }: QueryFieldProps): JSX.Element {
   const [text, setText] = useState(value);
-  const write = () => amend({ [part]: text });
+  const write = () => replaceQuery({ [part]: text });
   useEffect(() => setText(value), [value]);
   useEffect(() => {
     if (text === value) return;

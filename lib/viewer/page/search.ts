@@ -1,19 +1,19 @@
-/** Looks for spans: in names, ids, attributes, events and errors, in the language of the filter. */
+/** Searches the spans of a trace with a filter. */
 import { useEffect, useState } from 'preact/hooks';
 import type { FoundSpans } from '../model/wire.js';
-import { ask } from './ask.js';
+import { getJson } from './trace-source.js';
 import type { LoadedTrace } from './trace-source.js';
 
-export interface Found {
+export interface SearchResult {
   /** In the order of the tree. */
   readonly spans: readonly number[];
-  /** By span: 1 for those found. */
+  /** 1 for each span that matches. */
   readonly flags: Uint8Array;
 }
 
-/** `undefined` without a search, and until it is done. */
-export function useSearch(trace: LoadedTrace, text: string): Found | undefined {
-  const [found, setFound] = useState<Found>();
+/** Returns `undefined` if there is no search, or while it is in flight. */
+export function useSearch(trace: LoadedTrace, text: string): SearchResult | undefined {
+  const [found, setFound] = useState<SearchResult>();
   useEffect(() => {
     setFound(undefined);
     if (text === '') return;
@@ -27,7 +27,7 @@ export function useSearch(trace: LoadedTrace, text: string): Found | undefined {
       for (const span of spans) flags[span] = 1;
       setFound({ spans, flags });
     };
-    ask<FoundSpans>(`traces/${traceId}/found?${new URLSearchParams({ q: text }).toString()}`).then(take, () => undefined);
+    getJson<FoundSpans>(`traces/${traceId}/found?${new URLSearchParams({ q: text }).toString()}`).then(take, () => undefined);
     return () => {
       isWanted = false;
     };
@@ -35,7 +35,7 @@ export function useSearch(trace: LoadedTrace, text: string): Found | undefined {
   return text === '' ? undefined : found;
 }
 
-/** The first of `sorted` after `from`, or before it; round the end to the other. */
+/** Returns the next (`1`) or previous (`-1`) of `sorted` from `from`. After the last, it starts again with the first. */
 export function nextOf(sorted: readonly number[], from: number, step: 1 | -1): number | undefined {
   return step === 1 ? (sorted.find(span => span > from) ?? sorted[0]) : (sorted.findLast(span => span < from) ?? sorted.at(-1));
 }

@@ -1,11 +1,11 @@
-/** One colour per service, the same on every view. Lightness comes from the style sheet, so that it reads on dark and on light. */
+/** Gives each service one colour in all views: its hue. The style sheet sets the lightness for the light and the dark theme. */
 
-/** None near red, which means failure; neighbours in the list are far apart. */
+/** No hue is near red, because red is the colour of failures. Hues next to each other in this list differ much. */
 const HUES = [264, 168, 305, 75, 215, 340, 130, 235, 100, 285, 190, 55];
 
 const taken = new Map<string, number>();
 
-/** By its name, so that it is mostly the same tomorrow; where that hue is taken, the next free one. */
+/** Derives the hue from the name of the service, so that it rarely changes. If another service has that hue, the next free one is used. */
 export function hueOf(service: string): number {
   const known = taken.get(service);
   if (known !== undefined) return known;
@@ -19,7 +19,7 @@ export function hueOf(service: string): number {
   return hue;
 }
 
-/** Custom property that the style sheet makes a colour of. */
-export function tint(service: string): Record<string, string> {
+/** Returns the style with the CSS property `--hue`, from which the style sheet makes colours. */
+export function hueStyle(service: string): Record<string, string> {
   return { '--hue': String(hueOf(service)) };
 }

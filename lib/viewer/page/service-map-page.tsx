@@ -1,20 +1,20 @@
-/** The service map: who calls whom over all stored traces, callers to the left of those they call. */
+/** The service map: the calls between services in all stored traces. A caller is to the left of the services that it calls. */
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
 import type { WireServiceMap } from '../model/wire.js';
-import { ask } from './ask.js';
+import { getJson } from './trace-source.js';
 import { live } from './live.js';
 import { useKeys } from './keys.js';
-import { addressOf, goToList } from './place.js';
-import { line, number, plural } from './plain-text.js';
-import { tint } from './service-colours.js';
-import { useStore, useTitle } from './store.js';
+import { goToList, hrefOf } from './address.js';
+import { formatCount, oneLine, plural } from './plain-text.js';
+import { hueStyle } from './service-colours.js';
+import { useTitle } from './store.js';
 
 const BOX = { width: 190, height: 54 };
 const GAP = { x: 180, y: 30 };
 const MARGIN = 24;
-/** The list changes many times a second under load; the map need not. */
+/** How long after a change of the list of traces the map is loaded again. Further changes in this time wait for the same load. */
 const REFRESH_MS = 1000;
 
 export function ServiceMapPage(): JSX.Element {
@@ -40,8 +40,8 @@ export function ServiceMapPage(): JSX.Element {
 
 function Graph({ map }: { readonly map: WireServiceMap }): JSX.Element {
   const { services, calls } = map;
-  const at = place(map);
-  const spot = (name: string) => at.get(name) ?? { x: 0, y: 0 };
+  const at = layOut(map);
+  const positionOf = (name: string) => at.get(name) ?? { x: 0, y: 0 };
   const width = Math.max(...[...at.values()].map(({ x }) => x)) + BOX.width + MARGIN;
   const height = Math.max(...[...at.values()].map(({ y }) => y)) + BOX.height + MARGIN + 30;
   return (
@@ -53,11 +53,11 @@ function Graph({ map }: { readonly map: WireServiceMap }): JSX.Element {
           </marker>
         </defs>
         {calls.map(({ from, to, count, errorCount, p50Ns, p95Ns }) => {
-          const curve = between(spot(from), spot(to));
-          const text = `${number(count)} × ${formatDuration(Math.round(p50Ns))}`;
+          const curve = curveBetween(positionOf(from), positionOf(to));
+          const text = `${formatCount(count)} × ${formatDuration(Math.round(p50Ns))}`;
           return (
             <g key={`${from}\n${to}`} class={errorCount > 0 ? 'call failed' : 'call'}>
-              <title>{`${line(from)} → ${line(to)}: ${plural(count, 'call')}, ${plural(errorCount, 'error')}, p50 ${formatDuration(p50Ns)}, p95 ${formatDuration(p95Ns)}`}</title>
+              <title>{`${oneLine(from)} → ${oneLine(to)}: ${plural(count, 'call')}, ${plural(errorCount, 'error')}, p50 ${formatDuration(p50Ns)}, p95 ${formatDuration(p95Ns)}`}</title>
               <path d={curve.path} marker-end="url(#tip)" />
               <text x={curve.x} y={curve.y - 6}>
                 {text}
@@ -71,17 +71,17 @@ function Graph({ map }: { readonly map: WireServiceMap }): JSX.Element {
           );
         })}
         {services.map(({ name, spanCount, errorCount, traceCount }) => (
-          <a key={name} href={addressOf({ traceId: '', query: { q: `service:"${name.replaceAll('"', '')}"` } })} style={tint(name)}>
-            <g transform={`translate(${spot(name).x} ${spot(name).y})`}>
-              <title>{line(name)}</title>
+          <a key={name} href={hrefOf({ traceId: '', query: { q: `service:"${name.replaceAll('"', '')}"` } })} style={hueStyle(name)}>
+            <g transform={`translate(${positionOf(name).x} ${positionOf(name).y})`}>
+              <title>{oneLine(name)}</title>
               <rect width={BOX.width} height={BOX.height} rx="8" />
               <rect class="stripe" width="5" height={BOX.height} rx="2" />
               <text x="18" y="23" class="title">
-                {line(name, 24)}
+                {oneLine(name, 24)}
               </text>
               <text x="18" y="41">
                 {plural(traceCount, 'trace')}, {plural(spanCount, 'span')}
-                {errorCount > 0 && <tspan class="errors">{`, ✕ ${number(errorCount)}`}</tspan>}
+                {errorCount > 0 && <tspan class="errors">{`, ✕ ${formatCount(errorCount)}`}</tspan>}
               </text>
             </g>
           </a>
@@ -91,19 +91,19 @@ function Graph({ map }: { readonly map: WireServiceMap }): JSX.Element {
   );
 }
 
-interface Spot {
+interface Position {
   readonly x: number;
   readonly y: number;
 }
 
-/** Forward from side to side; back, and to itself, round below. */
-function between(from: Spot, to: Spot): Spot & { readonly path: string } {
+/** Returns the curve of a call. To the right, it goes from side to side; to the left or to the caller itself, it goes below the boxes. */
+function curveBetween(from: Position, to: Position): Position & { readonly path: string } {
   const half = BOX.height / 2;
   if (to.x > from.x) {
     const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + half, to.x - 3, to.y + half];
     const bend = x2 - GAP.x * 0.6;
     const middle = (x1 + bend) / 2;
-    // The text stands above the straight end, where lines from one caller have parted.
+    // The text is above the straight end, where the lines of one caller are apart.
     return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${bend} ${y2}H${x2}`, x: (bend + x2) / 2 - 6, y: y2 };
   }
   const [x1, x2, y] = [from.x + BOX.width / 2, to.x + BOX.width / 2 - 12, Math.max(from.y, to.y) + BOX.height];
@@ -114,8 +114,8 @@ function between(from: Spot, to: Spot): Spot & { readonly path: string } {
   };
 }
 
-/** A column for each step from the first caller; calls that close a circle do not count. */
-function place({ services, calls }: WireServiceMap): Map<string, Spot> {
+/** Puts each service into the column to the right of its callers. Calls that close a cycle are ignored. */
+function layOut({ services, calls }: WireServiceMap): Map<string, Position> {
   const column = new Map<string, number>(services.map(({ name }) => [name, 0]));
   for (let round = 0; round < services.length; round += 1) {
     let isSettled = true;
@@ -132,7 +132,7 @@ function place({ services, calls }: WireServiceMap): Map<string, Spot> {
   const tallest = Math.max(...[...columns.values()].map(({ length }) => length));
   return new Map(
     [...columns].flatMap(([x, members]) =>
-      members.map(({ name }, y): [string, Spot] => {
+      members.map(({ name }, y): [string, Position] => {
         const top = y + (tallest - members.length) / 2;
         return [name, { x: MARGIN + x * (BOX.width + GAP.x), y: MARGIN + top * (BOX.height + GAP.y) }];
       }),
@@ -148,14 +148,18 @@ function leadsTo(calls: WireServiceMap['calls'], from: string, to: string): bool
 
 function useServiceMap(): WireServiceMap | undefined {
   const [map, setMap] = useState<WireServiceMap>();
-  const [turn, setTurn] = useState(0);
-  const { traces } = useStore(live);
   useEffect(() => {
-    const timer = setTimeout(() => setTurn(turn + 1), REFRESH_MS);
-    return () => clearTimeout(timer);
-  }, [traces]);
-  useEffect(() => {
-    ask<WireServiceMap>('services').then(setMap, () => undefined);
-  }, [turn]);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const load = (): void => {
+      timer = undefined;
+      getJson<WireServiceMap>('services').then(setMap, () => undefined);
+    };
+    load();
+    const stop = live.watch(() => (timer ??= setTimeout(load, REFRESH_MS)));
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
+  }, []);
   return map;
 }

@@ -1,4 +1,4 @@
-/** Everything one span carries: why it failed, attributes, events, links, and who made it. */
+/** The panel with the details of a span: exceptions, attributes, events, links, resource and ids. */
 import type { Attributes } from '@opentelemetry/api';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
@@ -6,11 +6,11 @@ import { formatDifference, formatDuration } from '../model/duration.js';
 import { ERROR } from '../model/span-columns.js';
 import { kindName } from '../model/trace-span.js';
 import type { SpanDetails } from '../model/wire.js';
-import { ask } from './ask.js';
+import { getJson } from './trace-source.js';
 import { copy, Outcome, Service } from './badges.js';
 import { Exceptions } from './exception-view.js';
-import { addressOf } from './place.js';
-import { block, line } from './plain-text.js';
+import { hrefOf } from './address.js';
+import { multiLine, oneLine } from './plain-text.js';
 import type { LoadedTrace } from './trace-source.js';
 
 export interface SpanPanelProps {
@@ -29,7 +29,7 @@ export function SpanPanel({ trace, span, onClose }: SpanPanelProps): JSX.Element
   return (
     <aside class="panel" aria-label="Span details">
       <header>
-        <h2>{block(name) || '(no name)'}</h2>
+        <h2>{multiLine(name) || '(no name)'}</h2>
         <button class="icon" onClick={onClose} aria-label="Close details" title="Close (Esc)">
           ✕
         </button>
@@ -47,11 +47,15 @@ export function SpanPanel({ trace, span, onClose }: SpanPanelProps): JSX.Element
       </dl>
       {shiftNs !== 0 && (
         <p class="note">
-          Its clock differs: shown {formatDuration(Math.abs(shiftNs))} {shiftNs > 0 ? 'later' : 'earlier'} than it says, within the call
-          that made it.
+          The clock of this service differs. The span is shown {formatDuration(Math.abs(shiftNs))} {shiftNs > 0 ? 'later' : 'earlier'}, so
+          that it is within the call that caused it.
         </p>
       )}
-      {details ? <Details {...{ trace, details, span }} /> : <p class="note">{details === null ? 'The details are gone.' : 'Loading…'}</p>}
+      {details ? (
+        <Details {...{ trace, details, span }} />
+      ) : (
+        <p class="note">{details === null ? 'The details cannot be loaded.' : 'Loading…'}</p>
+      )}
     </aside>
   );
 }
@@ -68,7 +72,7 @@ function Details({
   const { forest } = trace;
   const id = details.spanId;
   const attributes = Object.keys(details.attributes).length;
-  const link = location.origin + addressOf({ traceId: details.traceId, query: { span: id } });
+  const link = location.origin + hrefOf({ traceId: details.traceId, query: { span: id } });
   return (
     <>
       <Exceptions thrown={details.exceptions} />
@@ -81,7 +85,7 @@ function Details({
             {details.events.map((event, index) => (
               <li key={index}>
                 <p>
-                  <b>{line(event.name)}</b> <span>{eventTime(event.offsetNs, forest.offsetNs[span] ?? 0)}</span>
+                  <b>{oneLine(event.name)}</b> <span>{eventTime(event.offsetNs, forest.offsetNs[span] ?? 0)}</span>
                 </p>
                 <Pairs attributes={event.attributes} />
               </li>
@@ -94,8 +98,8 @@ function Details({
           <ol class="events">
             {details.links.map((other, index) => (
               <li key={index}>
-                <a href={addressOf({ traceId: other.traceId, query: { span: other.spanId } })}>
-                  {other.traceId === details.traceId ? 'this trace' : `trace ${line(other.traceId)}`}, span {line(other.spanId)}
+                <a href={hrefOf({ traceId: other.traceId, query: { span: other.spanId } })}>
+                  {other.traceId === details.traceId ? 'this trace' : `trace ${oneLine(other.traceId)}`}, span {oneLine(other.spanId)}
                 </a>
                 <Pairs attributes={other.attributes} />
               </li>
@@ -103,10 +107,10 @@ function Details({
           </ol>
         </Section>
       )}
-      <Section title="Resource" count={Object.keys(details.resource).length} isShut>
+      <Section title="Resource" count={Object.keys(details.resource).length} isClosed>
         <Pairs attributes={details.resource} />
       </Section>
-      <Section title="Identity" isShut>
+      <Section title="Identity" isClosed>
         <Pairs
           attributes={{
             'Trace id': details.traceId,
@@ -126,7 +130,7 @@ function Details({
   );
 }
 
-/** Values are copied by a click. */
+/** A list of attributes. A click on a value copies it. */
 function Pairs({ attributes }: { readonly attributes: Attributes }): JSX.Element | null {
   const keys = Object.keys(attributes).sort();
   if (keys.length === 0) return null;
@@ -137,14 +141,14 @@ function Pairs({ attributes }: { readonly attributes: Attributes }): JSX.Element
         const text = typeof value === 'string' ? value : JSON.stringify(value);
         return (
           <div key={key}>
-            <dt>{line(key)}</dt>
+            <dt>{oneLine(key)}</dt>
             <dd>
               <button
                 class={typeof value === 'string' ? 'value' : 'value plain'}
                 title="Copy"
-                onClick={() => void copy(text, line(key, 60))}
+                onClick={() => void copy(text, oneLine(key, 60))}
               >
-                {block(text) || '""'}
+                {multiLine(text) || '""'}
               </button>
             </dd>
           </div>
@@ -157,13 +161,13 @@ function Pairs({ attributes }: { readonly attributes: Attributes }): JSX.Element
 interface SectionProps {
   readonly title: string;
   readonly count?: number;
-  readonly isShut?: boolean;
+  readonly isClosed?: boolean;
   readonly children: ComponentChildren;
 }
 
-function Section({ title, count, isShut = false, children }: SectionProps): JSX.Element {
+function Section({ title, count, isClosed = false, children }: SectionProps): JSX.Element {
   return (
-    <details open={!isShut}>
+    <details open={!isClosed}>
       <summary>
         {title} {count !== undefined && <span>{count}</span>}
       </summary>
@@ -181,7 +185,7 @@ function Fact({ title, children }: { readonly title: string; readonly children: 
   );
 }
 
-/** `undefined` until it is there, `null` where it is no more. */
+/** Returns `undefined` while the details are being loaded, and `null` if the server does not have them. */
 function useDetails({ forest, revision }: LoadedTrace, id: string): SpanDetails | null | undefined {
   const [details, setDetails] = useState<SpanDetails | null>();
   useEffect(() => {
@@ -189,7 +193,7 @@ function useDetails({ forest, revision }: LoadedTrace, id: string): SpanDetails 
     const take = (span?: SpanDetails) => {
       if (isWanted) setDetails(span ?? null);
     };
-    ask<SpanDetails>(`traces/${forest.traceId}/span?id=${id}`).then(take, () => take());
+    getJson<SpanDetails>(`traces/${forest.traceId}/span?id=${id}`).then(take, () => take());
     return () => {
       isWanted = false;
     };
@@ -201,7 +205,7 @@ function criticalNs({ path }: LoadedTrace, span: number): number {
   return (path[span] ?? []).reduce((sum, [from, to]) => sum + to - from, 0);
 }
 
-/** Since the start of the span, and of the trace. */
+/** Formats the time of an event since the start of the span, and since the start of the trace. */
 function eventTime(sinceSpan: number, offsetNs: number): string {
   return `${formatDifference(sinceSpan)} · at ${formatDuration(Math.max(0, offsetNs + sinceSpan))}`;
 }

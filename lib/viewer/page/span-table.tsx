@@ -1,11 +1,11 @@
-/** The spans of a trace by service and name: how many, how long, how long by themselves. */
+/** The table of a trace: spans by service and name, with count, errors, total time, self time and percentiles. */
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
 import { groupSpans, type SpanGroup } from '../model/span-statistics.js';
 import { Service } from './badges.js';
 import { percent } from './bar-drawing.js';
-import { number, title } from './plain-text.js';
+import { displayName, formatCount } from './plain-text.js';
 import type { LoadedTrace } from './trace-source.js';
 
 type Column = 'spanCount' | 'errorCount' | 'totalNs' | 'selfNs' | 'p50Ns' | 'p95Ns';
@@ -48,7 +48,7 @@ export function SpanTable({ trace, onOpen }: { readonly trace: LoadedTrace; read
           ))}
         </tbody>
       </table>
-      {groups.length > MAX_ROWS && <p class="note">{number(groups.length - MAX_ROWS)} more names</p>}
+      {groups.length > MAX_ROWS && <p class="note">{formatCount(groups.length - MAX_ROWS)} more names</p>}
     </div>
   );
 }
@@ -65,15 +65,15 @@ function GroupRow({
   return (
     <tr>
       <th scope="row">
-        <button onClick={() => onOpen(row.slowest)} title="Details of the slowest">
-          {title(row.name)}
+        <button onClick={() => onOpen(row.slowest)} title="Show the details of the slowest span">
+          {displayName(row.name)}
         </button>
       </th>
       <td>
         <Service name={row.service} />
       </td>
-      <td class="right">{number(row.spanCount)}</td>
-      <td class="right">{row.errorCount > 0 ? <span class="bad">{number(row.errorCount)}</span> : '–'}</td>
+      <td class="right">{formatCount(row.spanCount)}</td>
+      <td class="right">{row.errorCount > 0 ? <span class="bad">{formatCount(row.errorCount)}</span> : '–'}</td>
       <td class="right">{formatDuration(row.totalNs)}</td>
       <td class="right took">
         {formatDuration(Math.round(row.selfNs))}

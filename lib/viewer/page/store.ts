@@ -1,4 +1,4 @@
-/** A value that changes, and those who watch it. */
+/** A value that components can watch. */
 import { useEffect, useReducer } from 'preact/hooks';
 
 export class Store<T> {
@@ -15,29 +15,29 @@ export class Store<T> {
     for (const watcher of [...this.watchers]) watcher();
   }
 
-  /** Returns how to stop. */
+  /** Calls `watcher` after each change. Returns a function that stops it. */
   watch(watcher: () => void): () => void {
     this.watchers.add(watcher);
     return () => void this.watchers.delete(watcher);
   }
 }
 
-/** What the browser calls the page while the component is there. */
+/** Sets the title of the browser tab. */
 export function useTitle(title: string): void {
   useEffect(() => {
     document.title = title;
   }, [title]);
 }
 
-/** The value of `store`; the component is drawn again when it changes. */
+/** Returns the value of `store`, and renders the component again when it changes. */
 export function useStore<T>(store: Store<T>): T {
   const [, redraw] = useReducer((count: number, _: undefined) => count + 1, 0);
-  const drawn = store.value;
+  const rendered = store.value;
   useEffect(() => {
     const stop = store.watch(() => redraw(undefined));
-    // It may have changed between drawing and watching.
-    if (!Object.is(drawn, store.value)) redraw(undefined);
+    // The value may have changed between rendering and this effect.
+    if (!Object.is(rendered, store.value)) redraw(undefined);
     return stop;
   }, [store]);
-  return drawn;
+  return rendered;
 }

@@ -1,4 +1,4 @@
-/** Light or dark: what the system says, until somebody says otherwise. */
+/** The light or dark theme: that of the system, until the user chooses one. */
 import type { JSX } from 'preact';
 import { Store, useStore } from './store.js';
 
@@ -15,15 +15,15 @@ export function startTheme(): void {
     const kept = localStorage.getItem(KEY);
     if (kept === 'light' || kept === 'dark') theme.set(kept);
   } catch {
-    // Storage may be switched off.
+    // The browser may not allow storage. The theme is that of the system then.
   }
-  show();
+  applyTheme();
   theme.watch(() => {
-    show();
+    applyTheme();
     try {
       localStorage.setItem(KEY, theme.value);
     } catch {
-      // For this visit only.
+      // Without storage, the choice lasts until the page is closed.
     }
   });
 }
@@ -32,13 +32,13 @@ export function isDark(): boolean {
   return theme.value === 'auto' ? matchMedia('(prefers-color-scheme: dark)').matches : theme.value === 'dark';
 }
 
-function show(): void {
+function applyTheme(): void {
   document.documentElement.dataset['theme'] = theme.value;
 }
 
 export function ThemeButton(): JSX.Element {
   const current = useStore(theme);
-  const label = `Colours: ${current === 'auto' ? 'as the system' : current}`;
+  const label = `Colours: ${current === 'auto' ? 'same as the system' : current}`;
   return (
     <button class="icon" onClick={() => theme.set(NEXT[current])} aria-label={label} title={label}>
       {SIGN[current]}

@@ -1,19 +1,19 @@
-/** What a trace is, above all its views: name, outcome, duration, when, which services. */
+/** The heading of a trace: name, outcome, duration, start and services. */
 import type { JSX } from 'preact';
 import { formatDuration } from '../model/duration.js';
 import { ERROR } from '../model/span-columns.js';
-import { copy, Outcome, say, Service } from './badges.js';
+import { announce, copy, Outcome, Service } from './badges.js';
 import { opened } from './files.js';
-import { amend, place } from './place.js';
-import { number, plural, title } from './plain-text.js';
+import { address, replaceQuery } from './address.js';
+import { displayName, formatCount, plural } from './plain-text.js';
 import { useStore } from './store.js';
 import type { LoadedTrace } from './trace-source.js';
 
 export function TraceHeading({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
   const { forest, droppedSpans, services } = trace;
   const errors = services.reduce((sum, { errorCount }) => sum + errorCount, 0);
-  const { follow } = useStore(place).query;
-  const name = title(forest.texts[forest.name[0] ?? 0] ?? '');
+  const { follow } = useStore(address).query;
+  const name = displayName(forest.texts[forest.name[0] ?? 0] ?? '');
   const { traceId } = forest;
   return (
     <div class="heading">
@@ -28,7 +28,7 @@ export function TraceHeading({ trace }: { readonly trace: LoadedTrace }): JSX.El
         <time class="dim">{new Date(Number(forest.startNs / 1_000_000n)).toString().slice(4, 24)}</time>
         {useStore(opened).has(traceId) && <i class="tag">file</i>}
         {follow === '1' && (
-          <button aria-pressed={true} onClick={() => amend({ follow: '' })} title="Stop following">
+          <button aria-pressed={true} onClick={() => replaceQuery({ follow: '' })} title="Stop following">
             Following latest
           </button>
         )}
@@ -45,27 +45,27 @@ export function TraceHeading({ trace }: { readonly trace: LoadedTrace }): JSX.El
         {services.slice(0, 12).map(({ service, spanCount, selfNs }) => (
           <button
             key={service}
-            title="Only this service"
-            onClick={() => amend({ find: `service:"${service.replaceAll('"', '')}"`, only: '1' })}
+            title="Show only this service"
+            onClick={() => replaceQuery({ find: `service:"${service.replaceAll('"', '')}"`, only: '1' })}
           >
-            <Service name={service} /> {number(spanCount)} <small>{formatDuration(Math.round(selfNs))}</small>
+            <Service name={service} /> {formatCount(spanCount)} <small>{formatDuration(Math.round(selfNs))}</small>
           </button>
         ))}
         <small class="key">
-          <i class="full" /> critical path <i /> waiting, or aside
+          <i class="full" /> critical path <i /> other time
         </small>
         {services.length > 12 && <small>+{services.length - 12}</small>}
       </div>
-      {droppedSpans > 0 && <p class="note">{plural(droppedSpans, 'span')} beyond the limit of one trace are not here.</p>}
+      {droppedSpans > 0 && <p class="note">Dropped {plural(droppedSpans, 'span')}, because the trace has too many.</p>}
     </div>
   );
 }
 
-/** The server gives the file its name. */
+/** Downloads the trace. The server sets the name of the file. */
 export function download(traceId: string): void {
   const anchor = document.createElement('a');
   anchor.href = `/api/traces/${traceId}/otlp`;
   anchor.download = '';
   anchor.click();
-  say('Downloading OTLP JSON');
+  announce('Downloading OTLP JSON');
 }

@@ -1,19 +1,19 @@
-/** What the keyboard does on a trace. */
+/** The keyboard shortcuts of the page of a trace. */
 import { ERROR } from '../model/span-columns.js';
 import { useKeys } from './keys.js';
-import { amend, goToList, place, turn } from './place.js';
-import { type Found, nextOf } from './search.js';
+import { address, goToList, pushQuery, replaceQuery } from './address.js';
+import { type SearchResult, nextOf } from './search.js';
 import type { LoadedTrace } from './trace-source.js';
 import { type TraceViewState, writeZoom } from './trace-view-state.js';
 
 export interface TraceKeys {
   readonly trace: LoadedTrace;
   readonly view: TraceViewState;
-  readonly found: Found | undefined;
-  /** Index of a row, -1 for none. */
+  readonly found: SearchResult | undefined;
+  /** Index of the active row; -1 if there is none. */
   readonly active: number;
   readonly activeSpan: number;
-  /** The span whose details are open. */
+  /** The id of the span whose details are open; `''` if none are. */
   readonly openId: string;
   readonly field: { readonly current: HTMLInputElement | null };
   readonly open: (span: number) => void;
@@ -24,7 +24,7 @@ export interface TraceKeys {
 export function useTraceKeys({ trace, view, found, active, activeSpan, openId, field, open, moveTo, download }: TraceKeys): void {
   const { forest } = trace;
   const { rows, shown } = view;
-  const { query } = place.value;
+  const { query } = address.value;
   const move = (by: number) => {
     const step = by < 0 ? -1 : 1;
     let to = Math.max(0, Math.min(active + by, rows.length - 1));
@@ -51,7 +51,7 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     else if (parent >= 0) moveTo(parent);
   };
   const width = shown.toNs - shown.fromNs;
-  const zoomTo = (fromNs: number, toNs: number) => turn({ zoom: writeZoom({ fromNs, toNs }, forest) });
+  const zoomTo = (fromNs: number, toNs: number) => pushQuery({ zoom: writeZoom({ fromNs, toNs }, forest) });
   const zoomOut = () => zoomTo(shown.fromNs - width / 2, shown.toNs + width / 2);
   const zoomIn = () => {
     const from = forest.offsetNs[activeSpan];
@@ -63,11 +63,11 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     const by = Math.max(-shown.fromNs, Math.min(width * part, forest.totalNs - shown.toNs));
     zoomTo(shown.fromNs + by, shown.toNs + by);
   };
-  const leave = () => {
-    if (openId !== '') amend({ span: '' });
-    else if (query.find) amend({ find: '', only: '' });
-    else if (query.zoom) amend({ zoom: '' });
-    else if (query.tab) turn({ tab: '' });
+  const goBack = () => {
+    if (openId !== '') replaceQuery({ span: '' });
+    else if (query.find) replaceQuery({ find: '', only: '' });
+    else if (query.zoom) replaceQuery({ zoom: '' });
+    else if (query.tab) pushQuery({ tab: '' });
     else goToList();
   };
   const isWaterfall = !query.tab;
@@ -89,7 +89,7 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     '/': () => field.current?.select(),
     n: () => found && jump(found.spans, 1),
     N: () => found && jump(found.spans, -1),
-    o: () => amend({ only: query.only === '1' ? '' : '1' }),
+    o: () => replaceQuery({ only: query.only === '1' ? '' : '1' }),
     e: () => jump(errors(), 1),
     E: () => jump(errors(), -1),
     f: inWaterfall(() => view.toggleFold(activeSpan)),
@@ -99,11 +99,11 @@ export function useTraceKeys({ trace, view, found, active, activeSpan, openId, f
     x: inWaterfall(zoomOut),
     'Shift+ArrowLeft': inWaterfall(() => pan(-0.25)),
     'Shift+ArrowRight': inWaterfall(() => pan(0.25)),
-    '1': () => turn({ tab: '' }),
-    '2': () => turn({ tab: 'flame' }),
-    '3': () => turn({ tab: 'spans' }),
+    '1': () => pushQuery({ tab: '' }),
+    '2': () => pushQuery({ tab: 'flame' }),
+    '3': () => pushQuery({ tab: 'spans' }),
     d: download,
     u: goToList,
-    Escape: leave,
+    Escape: goBack,
   });
 }

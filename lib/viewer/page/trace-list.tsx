@@ -1,16 +1,16 @@
-/** The list of traces, live: what was slow, what failed, and the way to each of them. */
+/** The live list of traces. */
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatDuration } from '../model/duration.js';
 import type { TraceSummary } from '../model/wire.js';
-import { Outcome, say, Service } from './badges.js';
+import { announce, Outcome, Service } from './badges.js';
 import { EmptyList } from './empty-list.js';
 import { opened } from './files.js';
 import { FILTERS } from './help-overlay.js';
 import { useKeys } from './keys.js';
 import { clearTraces, live, pause } from './live.js';
-import { addressOf, amend, go, place } from './place.js';
-import { age, line, number, plural, title } from './plain-text.js';
+import { address, hrefOf, navigate, replaceQuery } from './address.js';
+import { displayName, formatAge, formatCount, oneLine, plural } from './plain-text.js';
 import { QueryField } from './query-field.js';
 import { useStore, useTitle } from './store.js';
 import { rowAt, VirtualRows } from './virtual-rows.js';
@@ -20,29 +20,29 @@ const ROW_HEIGHT = 46;
 export function TraceListPage(): JSX.Element {
   const { traces: received, stored, isPaused, missed, connection } = useStore(live);
   const files = useStore(opened);
-  const { query } = useStore(place);
+  const { query } = useStore(address);
   const [activeId, setActive] = useState('');
-  const [chosen, setChosen] = useState<readonly string[]>([]);
+  const [selected, setSelected] = useState<readonly string[]>([]);
   const field = useRef<HTMLInputElement>(null);
   const now = useNow();
   const traces = [...files.values(), ...received.filter(({ traceId }) => !files.has(traceId))];
   const active = traces.findIndex(trace => trace.traceId === activeId);
   useTitle('Traces · nestjs-tracing');
   const move = (to: number) => setActive(traces[Math.max(0, Math.min(to, traces.length - 1))]?.traceId ?? '');
-  const choose = (traceId: string) => {
-    if (traceId !== '') setChosen(chosen.includes(traceId) ? chosen.filter(id => id !== traceId) : [...chosen.slice(-1), traceId]);
+  const toggleSelected = (traceId: string) => {
+    if (traceId !== '') setSelected(selected.includes(traceId) ? selected.filter(id => id !== traceId) : [...selected.slice(-1), traceId]);
   };
   const compare = () => {
-    const [a = '', b] = chosen;
-    if (b === undefined) say('Select two traces to compare them');
-    else go({ traceId: a, query: { with: b } });
+    const [a = '', b] = selected;
+    if (b === undefined) announce('Select two traces to compare them');
+    else navigate({ traceId: a, query: { with: b } });
   };
   const clear = () => {
-    void clearTraces().then(() => say('Cleared'));
+    void clearTraces().then(() => announce('Cleared'));
   };
   const follow = () => {
-    amend({ follow: '1' });
-    say('Following the latest trace');
+    replaceQuery({ follow: '1' });
+    announce('Following the latest trace');
   };
   useKeys({
     j: () => move(active + 1),
@@ -53,14 +53,14 @@ export function TraceListPage(): JSX.Element {
     PageUp: () => move(active - 15),
     Home: () => move(0),
     End: () => move(traces.length - 1),
-    Enter: activeId === '' ? undefined : () => go({ traceId: activeId, query: {} }),
+    Enter: activeId === '' ? undefined : () => navigate({ traceId: activeId, query: {} }),
     '/': () => field.current?.select(),
     p: () => pause(!isPaused),
     f: follow,
-    s: () => choose(activeId),
+    s: () => toggleSelected(activeId),
     c: compare,
     X: clear,
-    Escape: () => (chosen.length > 0 ? setChosen([]) : amend({ q: '' })),
+    Escape: () => (selected.length > 0 ? setSelected([]) : replaceQuery({ q: '' })),
   });
   const longestNs = traces.reduce((longest, { durationNs }) => Math.max(longest, durationNs), 1);
   const isFiltered = (query.q ?? '') !== '';
@@ -83,13 +83,13 @@ export function TraceListPage(): JSX.Element {
         <button onClick={follow} title="Always show the newest trace (f)">
           Follow latest
         </button>
-        <button onClick={compare} title="Compare the two selected (c)" disabled={chosen.length < 2}>
+        <button onClick={compare} title="Compare the two selected traces (c)" disabled={selected.length < 2}>
           Compare
         </button>
-        <button onClick={clear} title="Forget all traces (X)">
+        <button onClick={clear} title="Clear all traces (X)">
           Clear
         </button>
-        <span class="count">{isFiltered ? `${number(received.length)} of ${plural(stored, 'trace')}` : plural(stored, 'trace')}</span>
+        <span class="count">{isFiltered ? `${formatCount(received.length)} of ${plural(stored, 'trace')}` : plural(stored, 'trace')}</span>
       </div>
       {traces.length === 0 ? (
         <EmptyList isFiltered={isFiltered && stored > 0} connection={connection} />
@@ -112,8 +112,8 @@ export function TraceListPage(): JSX.Element {
                 key={traceId}
                 {...{ trace, index, now, isFile, longestNs }}
                 isActive={index === active}
-                isChosen={chosen.includes(traceId)}
-                onChoose={() => choose(traceId)}
+                isSelected={selected.includes(traceId)}
+                onSelect={() => toggleSelected(traceId)}
               />
             );
           }}
@@ -123,12 +123,12 @@ export function TraceListPage(): JSX.Element {
   );
 }
 
-/** Terms to choose from. */
+/** Example terms for the filter. A click adds one. */
 function Hints({ onChoose }: { readonly onChoose: (term: string) => void }): JSX.Element {
   return (
     <div class="hints">
       {FILTERS.slice(0, 6).map(([term, meaning]) => (
-        // Before the field loses its focus, and with it the hints.
+        // mousedown comes before the field loses the focus, which hides the hints.
         <button
           key={term}
           tabIndex={-1}
@@ -171,14 +171,14 @@ interface TraceRowProps {
   readonly longestNs: number;
   readonly isFile: boolean;
   readonly isActive: boolean;
-  readonly isChosen: boolean;
-  readonly onChoose: () => void;
+  readonly isSelected: boolean;
+  readonly onSelect: () => void;
 }
 
-function TraceRow({ trace, index, now, longestNs, isFile, isActive, isChosen, onChoose }: TraceRowProps): JSX.Element {
+function TraceRow({ trace, index, now, longestNs, isFile, isActive, isSelected, onSelect }: TraceRowProps): JSX.Element {
   const { traceId, name, service, isError, answer, durationNs, services, spanCount, errorCount, startNs, isRootMissing } = trace;
   const open = (event: MouseEvent) => {
-    if (!(event.target as Element).closest('a, input')) go({ traceId, query: {} });
+    if (!(event.target as Element).closest('a, input')) navigate({ traceId, query: {} });
   };
   return (
     <div
@@ -191,14 +191,14 @@ function TraceRow({ trace, index, now, longestNs, isFile, isActive, isChosen, on
         <input
           type="checkbox"
           tabIndex={-1}
-          checked={isChosen}
-          onChange={onChoose}
-          aria-label={`Select ${line(name, 80)} for comparison`}
+          checked={isSelected}
+          onChange={onSelect}
+          aria-label={`Select ${oneLine(name, 80)} for comparison`}
         />
       </span>
       <span role="gridcell" class="what">
-        <a href={addressOf({ traceId, query: {} })} tabIndex={-1} title={line(name)}>
-          {title(name)}
+        <a href={hrefOf({ traceId, query: {} })} tabIndex={-1} title={oneLine(name)}>
+          {displayName(name)}
         </a>
         <small>
           <Service name={service} />
@@ -215,18 +215,18 @@ function TraceRow({ trace, index, now, longestNs, isFile, isActive, isChosen, on
         <i style={{ width: `${Math.max(1.5, (durationNs / longestNs) * 100)}%` }} />
       </span>
       <span role="gridcell" class="services">
-        {services.slice(0, 3).map(({ name: one, spanCount: spans }) => (
-          <Service key={one} name={one}>
-            <b>{number(spans)}</b>
+        {services.slice(0, 3).map(({ name: serviceName, spanCount: spans }) => (
+          <Service key={serviceName} name={serviceName}>
+            <b>{formatCount(spans)}</b>
           </Service>
         ))}
         {services.length > 3 && <small>+{services.length - 3}</small>}
       </span>
       <span role="gridcell" class="right">
-        {number(spanCount)}
+        {formatCount(spanCount)}
       </span>
       <span role="gridcell" class="right age">
-        {age(startNs, now)}
+        {formatAge(startNs, now)}
       </span>
     </div>
   );
@@ -238,6 +238,6 @@ function useNow(): number {
     const timer = setInterval(() => setNow(Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
-  // Between two ticks something newer may have come.
+  // A trace may have started after the last tick.
   return Math.max(now, Date.now());
 }

@@ -1,14 +1,14 @@
-/** One trace: its heading, and waterfall, flame graph or table below it. */
+/** The page of one trace: the heading, and below it the waterfall, the flame graph or the table. */
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { say } from './badges.js';
+import { announce } from './badges.js';
 import { FlameGraph } from './flame-graph.js';
 import { useKeys } from './keys.js';
 import { Minimap } from './minimap.js';
-import { amend, goToList, place, turn } from './place.js';
-import { line, plural } from './plain-text.js';
+import { address, goToList, pushQuery, replaceQuery } from './address.js';
+import { oneLine, plural } from './plain-text.js';
 import { QueryField } from './query-field.js';
-import { type Found, useSearch } from './search.js';
+import { type SearchResult, useSearch } from './search.js';
 import { SpanPanel } from './span-panel.js';
 import { SpanTable } from './span-table.js';
 import { useStore, useTitle } from './store.js';
@@ -26,8 +26,11 @@ export function TracePage({ traceId }: { readonly traceId: string }): JSX.Elemen
 
 const REASONS = {
   loading: ['', ''],
-  missing: ['This trace is not here', 'It may have been evicted or cleared, or not have arrived yet; it appears here when it does.'],
-  failed: ['The viewer does not answer', 'The page goes on trying.'],
+  missing: [
+    'This trace is not here',
+    'It was evicted or cleared, or it has not been received yet. It appears here as soon as it is received.',
+  ],
+  failed: ['The viewer does not answer', 'The page tries again.'],
 } as const;
 
 export function NoTrace({ state, traceId }: { readonly state: Exclude<TraceState, LoadedTrace>; readonly traceId: string }): JSX.Element {
@@ -54,7 +57,7 @@ const TABS = [
 
 function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
   const { forest } = trace;
-  const { query } = useStore(place);
+  const { query } = useStore(address);
   const { tab = '', find = '', only = '', span: openId = '' } = query;
   const field = useRef<HTMLInputElement>(null);
   const [activeId, setActiveId] = useState(openId);
@@ -65,8 +68,8 @@ function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
   const activeSpan = indexOf(activeId) ?? -1;
   const active = rows.findIndex(row => row.span === activeSpan && !row.isMissing);
   const name = forest.texts[forest.name[0] ?? 0] ?? '';
-  useTitle(`${line(name, 100)} · trace`);
-  // A link to a span that is folded away, or comes later.
+  useTitle(`${oneLine(name, 100)} · trace`);
+  // A link may name a span that is collapsed or folded, or not received yet.
   useEffect(() => {
     if (openSpan !== undefined && openId === activeId && active === -1) view.reveal(openSpan);
   }, [openSpan]);
@@ -74,19 +77,19 @@ function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
     if (openId !== '') setActiveId(openId);
   }, [openId]);
   useEffect(() => {
-    if (found && find !== '') say(found.spans.length === 0 ? 'No span matches' : plural(found.spans.length, 'matching span'));
+    if (found && find !== '') announce(found.spans.length === 0 ? 'No span matches' : plural(found.spans.length, 'matching span'));
   }, [found]);
   const open = (span: number) => {
     const id = forest.spanId[span] ?? '';
     setActiveId(id);
-    amend({ span: openId === id ? '' : id });
+    replaceQuery({ span: openId === id ? '' : id });
   };
   const moveTo = (span: number) => {
     const id = forest.spanId[span] ?? '';
     setActiveId(id);
-    if (openId !== '') amend({ span: id });
+    if (openId !== '') replaceQuery({ span: id });
   };
-  const zoom = (window: { fromNs: number; toNs: number }) => turn({ zoom: writeZoom(window, forest) });
+  const zoom = (window: { fromNs: number; toNs: number }) => pushQuery({ zoom: writeZoom(window, forest) });
   useTraceKeys({ trace, view, found, active, activeSpan, openId, field, open, moveTo, download: () => download(forest.traceId) });
   return (
     <main class={openSpan === undefined ? 'trace' : 'trace with-panel'}>
@@ -94,7 +97,7 @@ function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
       <div class="bar">
         <div role="tablist" aria-label="Views" class="tabs">
           {TABS.map(([key, title]) => (
-            <button key={key} role="tab" aria-selected={tab === key} onClick={() => turn({ tab: key })}>
+            <button key={key} role="tab" aria-selected={tab === key} onClick={() => pushQuery({ tab: key })}>
               {title}
             </button>
           ))}
@@ -106,15 +109,15 @@ function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
           <>
             <button
               aria-pressed={only === '1'}
-              onClick={() => amend({ only: only === '1' ? '' : '1' })}
+              onClick={() => replaceQuery({ only: only === '1' ? '' : '1' })}
               title="Hide rows that do not match (o)"
             >
               Only matches
             </button>
             <button
               aria-pressed={query.fold !== '0'}
-              onClick={() => amend({ fold: query.fold === '0' ? '' : '0' })}
-              title="Alike siblings in one row (f)"
+              onClick={() => replaceQuery({ fold: query.fold === '0' ? '' : '0' })}
+              title="Show similar siblings in one row (f)"
             >
               Fold
             </button>
@@ -131,12 +134,12 @@ function TraceView({ trace }: { readonly trace: LoadedTrace }): JSX.Element {
       {tab === '' && <Waterfall trace={trace} view={view} active={active} flags={found?.flags} onOpen={open} />}
       {tab === 'flame' && <FlameGraph trace={trace} onOpen={open} />}
       {tab === 'spans' && <SpanTable trace={trace} onOpen={open} />}
-      {openSpan !== undefined && <SpanPanel trace={trace} span={openSpan} onClose={() => amend({ span: '' })} />}
+      {openSpan !== undefined && <SpanPanel trace={trace} span={openSpan} onClose={() => replaceQuery({ span: '' })} />}
     </main>
   );
 }
 
-function countOf({ spans }: Found, active: number): string {
-  const place = spans.indexOf(active) + 1;
-  return `${place > 0 ? `${place} of ` : ''}${spans.length}`;
+function countOf({ spans }: SearchResult, active: number): string {
+  const position = spans.indexOf(active) + 1;
+  return `${position > 0 ? `${position} of ` : ''}${spans.length}`;
 }

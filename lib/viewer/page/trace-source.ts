@@ -1,15 +1,14 @@
-/** Gets a trace from the server, and again when it has changed. */
+/** Loads a trace from the server, and loads it again when it has changed. */
 import { useEffect, useMemo } from 'preact/hooks';
 import type { SpanForest } from '../model/span-forest.js';
-import { byMember, type Fold } from '../model/visible-rows.js';
+import { foldsByMember, type Fold } from '../model/visible-rows.js';
 import { forestOf, type WireTrace } from '../model/wire.js';
-import { ask } from './ask.js';
 import { live } from './live.js';
 import { Store, useStore } from './store.js';
 
 export interface LoadedTrace extends Pick<WireTrace, 'revision' | 'droppedSpans' | 'path' | 'services'> {
   readonly forest: SpanForest;
-  /** By each of their members. */
+  /** The folds, by each of their members. */
   readonly folds: ReadonlyMap<number, Fold>;
 }
 
@@ -25,13 +24,13 @@ class TraceSource {
     void this.refresh();
   }
 
-  /** Asks again where the list says that there is more. */
+  /** Loads the trace, and then checks whether it has changed meanwhile. */
   async refresh(): Promise<void> {
     if (this.isLoading) return;
     this.isLoading = true;
     try {
-      const trace = await ask<WireTrace>(`traces/${encodeURIComponent(this.traceId)}`);
-      if (trace) this.state.set({ ...trace, forest: forestOf(trace), folds: byMember(trace.folds) });
+      const trace = await getJson<WireTrace>(`traces/${encodeURIComponent(this.traceId)}`);
+      if (trace) this.state.set({ ...trace, forest: forestOf(trace), folds: foldsByMember(trace.folds) });
       else if (typeof this.state.value === 'string') this.state.set('missing');
     } catch {
       if (typeof this.state.value === 'string') this.state.set('failed');
@@ -41,6 +40,7 @@ class TraceSource {
     this.check();
   }
 
+  /** Loads the trace again if the live list has a newer revision of it. */
   check(): void {
     const state = this.state.value;
     const revision = live.value.traces.find(trace => trace.traceId === this.traceId)?.revision ?? -1;
@@ -52,18 +52,24 @@ class TraceSource {
   }
 }
 
-let asked: TraceSource | undefined;
+let preloaded: TraceSource | undefined;
 
-/** Asks for a trace before there is a page to show it on; done when it has come. */
-export function askFor(traceId: string): Promise<void> {
+/** Starts to load a trace before the page is rendered. Resolves when it has been loaded, or could not be. */
+export function preloadTrace(traceId: string): Promise<void> {
   const source = new TraceSource(traceId);
-  asked = source;
+  preloaded = source;
   return new Promise(resolve => void source.state.watch(resolve));
 }
 
-/** The source of a trace, asked at once and kept up to date while the component is there. */
+/** Loads a trace, and keeps it up to date while the component is mounted. */
 export function useTrace(traceId: string): TraceState {
-  const source = useMemo(() => (asked?.traceId === traceId ? asked : new TraceSource(traceId)), [traceId]);
+  const source = useMemo(() => (preloaded?.traceId === traceId ? preloaded : new TraceSource(traceId)), [traceId]);
   useEffect(() => live.watch(() => source.check()), [source]);
   return useStore(source.state);
+}
+
+/** Resolves with the answer for a path below `/api/`; with `undefined` for an error status. Rejects if the server cannot be reached. */
+export async function getJson<T>(path: string): Promise<T | undefined> {
+  const response = await fetch(`/api/${path}`);
+  return response.ok ? ((await response.json()) as T) : undefined;
 }

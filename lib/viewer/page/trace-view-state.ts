@@ -1,34 +1,38 @@
-/** What of a trace is shown: the address's words for zoom, collapsed and unfolded spans, made into rows, and changed by hand. */
+/** Which part of a trace is shown: reads zoom, collapsed spans and folds from the address, and changes them there. */
 import { useMemo } from 'preact/hooks';
 import { type Fold, visibleRows, type WaterfallRow } from '../model/visible-rows.js';
 import type { SpanForest } from '../model/span-forest.js';
 import type { TimeWindow } from './bar-drawing.js';
-import { amend, type Place } from './place.js';
+import { type Address, replaceQuery } from './address.js';
 import type { LoadedTrace } from './trace-source.js';
 
 export interface TraceViewState {
   readonly rows: readonly WaterfallRow[];
   readonly shown: TimeWindow;
   readonly collapsed: ReadonlySet<number>;
-  /** By id. */
+  /** Returns the index of the span with an id. */
   readonly indexOf: (id: string) => number | undefined;
-  /** Collapses, or expands. */
+  /** Collapses or expands a span. */
   readonly toggle: (span: number) => void;
-  /** Folds the siblings that are alike, or unfolds them; without any, all of the trace. */
+  /** Folds or unfolds a span and its similar siblings. If it has none, folds or unfolds the whole trace. */
   readonly toggleFold: (span: number) => void;
   /** Shows one level of the tree less, or one more. */
   readonly changeLevel: (by: 1 | -1) => void;
-  /** Makes a row for `span`, whatever hid it. */
+  /** Expands and unfolds whatever hides `span`. */
   readonly reveal: (span: number) => void;
 }
 
 const NO_FOLDS: ReadonlyMap<number, Fold> = new Map<number, Fold>();
-/** More ids than that make an address that nobody can pass on. */
+/** The most ids in the address, which would be too long to share otherwise. */
 const MAX_IDS = 60;
 
-export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['query'], matches: Uint8Array | undefined): TraceViewState {
+export function useTraceViewState(
+  { forest, folds }: LoadedTrace,
+  query: Address['query'],
+  matches: Uint8Array | undefined,
+): TraceViewState {
   const { shut = '', open = '', fold, zoom } = query;
-  // Ids of the address are few: to look for them takes less than to remember all.
+  // The address has few ids, so searching them is cheaper than a map of all ids.
   const indexOf = (id: string) => {
     const index = id === '' ? -1 : forest.spanId.indexOf(id);
     return index < 0 ? undefined : index;
@@ -37,7 +41,7 @@ export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['
   const collapsed = useMemo(() => readCollapsed(forest, shut, level, indexOf), [forest, shut]);
   const openFolds = useMemo(() => (fold === '0' ? NO_FOLDS : withoutOpen(folds, idsIn(open, indexOf))), [folds, open, fold]);
   const rows = useMemo(() => visibleRows(forest, { folds: openFolds, collapsed, matches }), [forest, openFolds, collapsed, matches]);
-  const change = (key: 'shut' | 'open', text: string, id: string) => amend({ [key]: toggled(text, id) });
+  const change = (key: 'shut' | 'open', text: string, id: string) => replaceQuery({ [key]: toggled(text, id) });
   const reveal = (span: number) => {
     const query: { shut?: string; open?: string } = {};
     let [nextShut, nextOpen] = [shut, open];
@@ -48,7 +52,7 @@ export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['
       const first = forest.spanId[folded?.members[0] ?? -1];
       if (folded && folded.slowest !== at && first !== undefined) query.open = nextOpen = toggled(nextOpen, first);
     }
-    amend(query);
+    replaceQuery(query);
   };
   return {
     rows,
@@ -59,18 +63,18 @@ export function useTraceViewState({ forest, folds }: LoadedTrace, query: Place['
     toggle: span => change('shut', shut, forest.spanId[span] ?? ''),
     toggleFold: span => {
       const first = folds.get(span)?.members[0];
-      if (first === undefined || fold === '0') amend({ fold: fold === '0' ? '' : '0' });
+      if (first === undefined || fold === '0') replaceQuery({ fold: fold === '0' ? '' : '0' });
       else change('open', open, forest.spanId[first] ?? '');
     },
     changeLevel: by => {
       const levels = [...forest.depth].reduce((most, depth) => Math.max(most, depth), 0) + 1;
       const next = (level || levels + 1) + by;
-      amend({ shut: next > levels ? '' : `*${Math.max(1, next)}` });
+      replaceQuery({ shut: next > levels ? '' : `*${Math.max(1, next)}` });
     },
   };
 }
 
-/** `window` for the address; empty for all of the trace. */
+/** Formats a time window for the address; `''` for the whole trace. */
 export function writeZoom({ fromNs, toNs }: TimeWindow, { totalNs }: SpanForest): string {
   const from = Math.max(0, Math.round(fromNs));
   const to = Math.min(totalNs, Math.round(Math.max(toNs, fromNs + MIN_ZOOM_NS)));
@@ -85,7 +89,7 @@ function readZoom(zoom: string | undefined, { totalNs }: SpanForest): TimeWindow
   return to === '' || Number(to) <= Number(from) ? whole : { fromNs: Number(from), toNs: Number(to) };
 }
 
-/** An id makes the contrary of what the depth says. */
+/** Collapses all spans from `level` on. A span whose id is in `shut` is toggled. */
 function readCollapsed(forest: SpanForest, shut: string, level: number, indexOf: TraceViewState['indexOf']): Set<number> {
   const collapsed = new Set<number>();
   const { count, depth, end } = forest;
@@ -107,6 +111,6 @@ function idsIn(text: string, indexOf: TraceViewState['indexOf']): number[] {
 }
 
 function toggled(text: string, id: string): string {
-  const ids = text.split('.').filter(one => one !== '');
-  return (ids.includes(id) ? ids.filter(one => one !== id) : [...ids, id].slice(-MAX_IDS)).join('.');
+  const ids = text.split('.').filter(other => other !== '');
+  return (ids.includes(id) ? ids.filter(other => other !== id) : [...ids, id].slice(-MAX_IDS)).join('.');
 }

@@ -1,4 +1,4 @@
-/** A list of any length of which only the rows in sight exist. */
+/** A list that renders only the visible rows, so that it can have any length. */
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
@@ -8,19 +8,20 @@ export interface VirtualRowsProps {
   readonly role: 'grid' | 'treegrid';
   readonly label: string;
   readonly columnCount: number;
-  /** The row the keyboard is at; -1 for none. It is kept in sight when it changes. */
+  /** Index of the row that the keyboard selected; -1 if there is none. The list scrolls to it. */
   readonly active: number;
-  /** Made of {@link rowAt}. */
+  /** Renders a row. Its element needs the attributes of {@link rowAt}. */
   readonly row: (index: number) => ComponentChildren;
-  /** Stays at the top. */
+  /** Stays at the top when the list scrolls. */
   readonly header?: ComponentChildren;
   readonly class?: string;
 }
 
-/** Rows are drawn in steps of some, so that not every frame draws. */
+/** The first row changes in steps of this size, so that scrolling does not render in each frame. */
 const STEP = 4;
-const AROUND = 3;
-/** What is mostly above the list: with a good guess the first rows are drawn once. */
+/** Rows outside the visible part that are rendered, too. */
+const OVERSCAN = 3;
+/** The usual height above the list. A good guess means that the first rows are rendered only once. */
 const ABOVE_PX = 200;
 
 export function VirtualRows(props: VirtualRowsProps): JSX.Element {
@@ -30,9 +31,9 @@ export function VirtualRows(props: VirtualRowsProps): JSX.Element {
   const [first, setFirst] = useState(0);
   const inSight = (height: number) => Math.ceil(height / rowHeight / STEP) * STEP;
   const [room, setRoom] = useState(() => inSight(innerHeight - ABOVE_PX));
-  // First what is in sight, then what scrolling will need.
-  const [around, setAround] = useState(0);
-  useEffect(() => setAround(STEP + AROUND), []);
+  // The visible rows are rendered first, and then those around them.
+  const [overscan, setOverscan] = useState(0);
+  useEffect(() => setOverscan(STEP + OVERSCAN), []);
   const measure = () => {
     const { scrollTop = 0 } = scroller.current ?? {};
     setFirst(Math.floor(scrollTop / rowHeight / STEP) * STEP);
@@ -53,8 +54,8 @@ export function VirtualRows(props: VirtualRowsProps): JSX.Element {
     else if (top > element.scrollTop + below) element.scrollTop = top - below;
     measure();
   }, [active]);
-  const from = Math.max(0, Math.min(first, count - 1) - AROUND);
-  const to = Math.min(count, first + room + around);
+  const from = Math.max(0, Math.min(first, count - 1) - OVERSCAN);
+  const to = Math.min(count, first + room + overscan);
   const rows: ComponentChildren[] = [];
   for (let index = from; index < to; index += 1) rows.push(row(index));
   return (
@@ -81,12 +82,12 @@ export function VirtualRows(props: VirtualRowsProps): JSX.Element {
   );
 }
 
-/** What the element of a row must have. */
+/** Returns the attributes that the element of a row needs. */
 export function rowAt(index: number, rowHeight: number, style: Readonly<Record<string, string>> = {}) {
   return {
     id: `row-${index}`,
     role: 'row',
-    // After the header.
+    // The count starts at 1, and the header is the first row.
     'aria-rowindex': index + 2,
     style: { transform: `translateY(${index * rowHeight}px)`, ...style },
   } as const;

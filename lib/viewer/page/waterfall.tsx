@@ -1,12 +1,12 @@
-/** The waterfall: a tree of spans on the left, how long each took and when on the right. */
+/** The waterfall: the tree of spans on the left, durations and bars on the right. */
 import type { JSX } from 'preact';
 import { formatDuration } from '../model/duration.js';
 import { ERROR } from '../model/span-columns.js';
 import type { WaterfallRow } from '../model/visible-rows.js';
 import { Outcome } from './badges.js';
 import { barStyle, percent, tickStyle, type TimeWindow } from './bar-drawing.js';
-import { line, number, title } from './plain-text.js';
-import { tint } from './service-colours.js';
+import { displayName, formatCount, oneLine } from './plain-text.js';
+import { hueStyle } from './service-colours.js';
 import type { LoadedTrace } from './trace-source.js';
 import type { TraceViewState } from './trace-view-state.js';
 import { rowAt, VirtualRows } from './virtual-rows.js';
@@ -16,8 +16,9 @@ const ROW_HEIGHT = 26;
 export interface WaterfallProps {
   readonly trace: LoadedTrace;
   readonly view: TraceViewState;
-  /** Index of a row. */
+  /** Index of the active row; -1 if there is none. */
   readonly active: number;
+  /** 1 for each span that matches the search. */
   readonly flags: Uint8Array | undefined;
   readonly onOpen: (span: number) => void;
 }
@@ -90,17 +91,17 @@ function SpanRow(props: SpanRowProps): JSX.Element {
   const { span, depth, members, isMissing = false, isDimmed = false } = row;
   if (isMissing) return <MissingParent index={index} isActive={isActive} />;
   const service = forest.texts[forest.service[span] ?? 0] ?? '';
-  const name = title(forest.texts[forest.name[span] ?? 0] ?? '');
+  const name = displayName(forest.texts[forest.name[span] ?? 0] ?? '');
   const above = forest.parent[span] ?? -1;
   const peer = forest.texts[forest.peer[span] ?? -1];
   const hasChildren = (forest.end[span] ?? 0) > span + 1;
   const isError = forest.status[span] === ERROR;
   const bar = barStyle(forest, path, row, shown);
-  const durationNs = members ? members.reduce((sum, one) => sum + (forest.durationNs[one] ?? 0), 0) : (forest.durationNs[span] ?? 0);
+  const durationNs = members ? members.reduce((sum, member) => sum + (forest.durationNs[member] ?? 0), 0) : (forest.durationNs[span] ?? 0);
   const classes = ['span-row', isActive && 'active', isError && 'failed', isFound && 'found', isDimmed && 'dimmed'];
   return (
     <div
-      {...rowAt(index, ROW_HEIGHT, { '--depth': String(depth), ...tint(service) })}
+      {...rowAt(index, ROW_HEIGHT, { '--depth': String(depth), ...hueStyle(service) })}
       class={classes.filter(Boolean).join(' ')}
       aria-level={depth + 1}
       aria-expanded={hasChildren ? !isCollapsed : undefined}
@@ -108,14 +109,14 @@ function SpanRow(props: SpanRowProps): JSX.Element {
       onClick={() => onOpen(span)}
     >
       <span role="gridcell" class={hasChildren ? 'tree' : 'tree leaf'} title={name}>
-        {hasChildren && <i class={isCollapsed ? 'twisty shut' : 'twisty'} onClick={alone(() => view.toggle(span))} />}
-        {(above === -1 || forest.service[above] !== forest.service[span]) && <b>{line(service, 60)}</b>}
+        {hasChildren && <i class={isCollapsed ? 'twisty shut' : 'twisty'} onClick={withoutRowClick(() => view.toggle(span))} />}
+        {(above === -1 || forest.service[above] !== forest.service[span]) && <b>{oneLine(service, 60)}</b>}
         <span class="name">{name}</span>
-        {peer !== undefined && !name.includes(peer) && <small>{line(peer, 60)}</small>}
+        {peer !== undefined && !name.includes(peer) && <small>{oneLine(peer, 60)}</small>}
         <Outcome answer={forest.answer[span]} isError={isError} />
         {members && (
-          <button class="times" tabIndex={-1} title="Alike spans in one row: unfold" onClick={alone(() => view.toggleFold(span))}>
-            ×{number(members.length)}
+          <button class="times" tabIndex={-1} title="Unfold these similar spans" onClick={withoutRowClick(() => view.toggleFold(span))}>
+            ×{formatCount(members.length)}
           </button>
         )}
       </span>
@@ -130,8 +131,8 @@ function SpanRow(props: SpanRowProps): JSX.Element {
   );
 }
 
-/** The row does not hear of the click. */
-function alone(action: () => void): (event: Event) => void {
+/** Keeps the click from reaching the row, which would open the details. */
+function withoutRowClick(action: () => void): (event: Event) => void {
   return event => {
     event.stopPropagation();
     action();

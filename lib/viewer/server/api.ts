@@ -1,6 +1,6 @@
-/** Answers the page's questions about stored traces, as model/wire.ts has settled them. */
+/** The part of the HTTP API that the page reads: stored traces, in the format of model/wire.ts. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { VERSION } from '../../tracing.version.js';
+import { VERSION } from '../../options/version.js';
 import { matchesSpan, parseFilter } from '../model/filter.js';
 import { writeOtlp } from '../model/otlp-json.js';
 import type { FoundSpans, ViewerStatus } from '../model/wire.js';
@@ -8,15 +8,14 @@ import type { LiveUpdates } from './live-updates.js';
 import { serviceMap } from './service-map.js';
 import { spanDetails } from './span-details.js';
 import type { StoredTrace } from './stored-trace.js';
-import { listTraces } from './trace-list.js';
-import { drawnTrace } from './drawn-trace.js';
-import type { TraceStore } from './trace-store.js';
+import { listTraces, type TraceStore } from './trace-store.js';
+import { wireTraceOf } from './wire-trace.js';
 
-const TRACE = /^\/api\/traces\/([0-9a-f]{32})(?:\/(otlp|span|found))?$/;
+const TRACE_PATH = /^\/api\/traces\/([0-9a-f]{32})(?:\/(otlp|span|found))?$/;
 
 /** @internal */
 export class Api {
-  /** The page asks for the trace it shows again and again. */
+  /** The last trace that was sent: a page asks for the trace that it shows several times. */
   private last: { readonly traceId: string; readonly revision: number; readonly body: Buffer } | undefined;
 
   constructor(
@@ -24,7 +23,7 @@ export class Api {
     private readonly live: LiveUpdates,
   ) {}
 
-  /** False where there is no such question. */
+  /** Returns false if the API has no such path. */
   answer(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): boolean {
     const { method } = request;
     const filter = query.get('q') ?? '';
@@ -35,7 +34,7 @@ export class Api {
       return true;
     }
     if (method !== 'GET' && method !== 'HEAD') return false;
-    // To HEAD as well there would be no end.
+    // GET only: the answer to HEAD would never end.
     if (path === '/api/live' && method === 'GET') this.live.watch(response, filter);
     else if (path === '/api/traces') send(request, response, json(listTraces(this.store, parseFilter(filter))));
     else if (path === '/api/services') send(request, response, json(serviceMap(this.store.all())));
@@ -45,7 +44,7 @@ export class Api {
   }
 
   private answerTrace(request: IncomingMessage, response: ServerResponse, path: string, query: URLSearchParams): boolean {
-    const [, traceId = '', part] = TRACE.exec(path) ?? [];
+    const [, traceId = '', part] = TRACE_PATH.exec(path) ?? [];
     const trace = this.store.trace(traceId);
     if (trace === undefined) return false;
     if (part === 'otlp') {
@@ -56,14 +55,14 @@ export class Api {
       if (span === undefined) return false;
       send(request, response, json(spanDetails(span)));
     } else if (part === 'found') send(request, response, json(foundIn(trace, query.get('q') ?? '')));
-    else send(request, response, this.drawn(trace));
+    else send(request, response, this.wireTrace(trace));
     return true;
   }
 
-  private drawn(trace: StoredTrace): Buffer {
+  private wireTrace(trace: StoredTrace): Buffer {
     const { traceId, revision } = trace;
     if (this.last?.traceId !== traceId || this.last.revision !== revision) {
-      this.last = { traceId, revision, body: json(drawnTrace(trace)) };
+      this.last = { traceId, revision, body: json(wireTraceOf(trace)) };
     }
     return this.last.body;
   }
@@ -74,8 +73,8 @@ export class Api {
   }
 }
 
-function foundIn({ spans }: StoredTrace, line: string): FoundSpans {
-  const filter = parseFilter(line);
+function foundIn({ spans }: StoredTrace, query: string): FoundSpans {
+  const filter = parseFilter(query);
   if (filter.terms.length === 0) return null;
   const found: string[] = [];
   for (const span of spans.values()) if (matchesSpan(filter, span)) found.push(span.spanId);
@@ -86,7 +85,7 @@ function json(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** Not compressed: on the loopback that alone would take twice as long as sending 50,000 spans does. */
+/** Does not compress: for 50,000 spans, this would take twice as long as sending them over the loopback. */
 function send(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
   response.writeHead(200, {
     'content-type': 'application/json; charset=utf-8',

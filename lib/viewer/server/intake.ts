@@ -1,4 +1,4 @@
-/** Takes in spans over HTTP: OTLP as protobuf and JSON, Zipkin v2 as JSON, files; answers each sender in its own language. */
+/** Receives spans over HTTP: OTLP as protobuf or JSON, Zipkin v2 as JSON, and files. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Attributes } from '@opentelemetry/api';
 import { readOtlp } from '../model/otlp-json.js';
@@ -14,29 +14,33 @@ const PROTOBUF_TYPE = 'application/x-protobuf';
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const SKIPPED = 'spans without valid traceId, spanId or start were skipped';
 
-/** `google.rpc.Code` of the HTTP status codes that are used here. */
+/** The `google.rpc.Code` for each HTTP status code that is used here. */
 const CODES: Readonly<Record<number, number>> = { 400: 3, 405: 12, 413: 8, 415: 3, 503: 14 };
 
 type Intake = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** What takes in spans, by path. @internal */
+/** The handlers that receive spans, by path. @internal */
 export function intakes(store: TraceStore, maxBodyBytes = MAX_BODY_BYTES): ReadonlyMap<string, Intake> {
   const bodies = new BodyReader(maxBodyBytes);
   const files = new BodyReader(maxFileBytes(store.maxBytes), 'This file');
-  const shared = (resource: Attributes) => store.sharedResource(resource);
-  const answering =
+  const share = (resource: Attributes) => store.sharedResource(resource);
+  const onPost =
     (act: Intake): Intake =>
     async (request, response) => {
       try {
-        if (request.method !== 'POST') throw new Refusal(405, 'only POST is answered here');
+        if (request.method !== 'POST') throw new Refusal(405, 'only POST is allowed');
         await act(request, response);
       } catch (error) {
-        refuse(request, response, error instanceof Refusal ? error : new Refusal(400, 'the body is not what its content-type says'));
+        refuse(
+          request,
+          response,
+          error instanceof Refusal ? error : new Refusal(400, 'the body does not have the format of its content-type'),
+        );
       }
     };
-  const quietly = answering((request, response) => {
+  const discard = onPost((request, response) => {
     const type = typeOf(request);
-    // Services send metrics and logs by default; an error would fill their logs.
+    // Many services send metrics and logs by default, and would log each error that they get for it.
     request.resume();
     send(response, 200, type, type === PROTOBUF_TYPE ? encodeAnswer(0, '') : '{}');
     return Promise.resolve();
@@ -44,30 +48,30 @@ export function intakes(store: TraceStore, maxBodyBytes = MAX_BODY_BYTES): Reado
   return new Map<string, Intake>([
     [
       '/v1/traces',
-      answering(async (request, response) => {
+      onPost(async (request, response) => {
         const type = typeOf(request);
         const body = await bodies.read(request);
-        const { spans, rejected } = readOtlp(type === JSON_TYPE ? parseJson(body) : decodeOtlp(body), shared);
+        const { spans, rejected } = readOtlp(type === JSON_TYPE ? parseJson(body) : decodeOtlp(body), share);
         store.add(spans);
         if (type === PROTOBUF_TYPE) send(response, 200, type, encodeAnswer(rejected, SKIPPED));
         else send(response, 200, type, rejected === 0 ? '{}' : jsonAnswer(rejected));
       }),
     ],
-    ['/v1/metrics', quietly],
-    ['/v1/logs', quietly],
+    ['/v1/metrics', discard],
+    ['/v1/logs', discard],
     [
       '/api/v2/spans',
-      answering(async (request, response) => {
-        if (typeOf(request) !== JSON_TYPE) throw new Refusal(415, `Zipkin spans are taken as ${JSON_TYPE}`);
-        store.add(readZipkin(parseJson(await bodies.read(request)), shared).spans);
+      onPost(async (request, response) => {
+        if (typeOf(request) !== JSON_TYPE) throw new Refusal(415, `content-type must be ${JSON_TYPE} for Zipkin spans`);
+        store.add(readZipkin(parseJson(await bodies.read(request)), share).spans);
         send(response, 202, JSON_TYPE, '');
       }),
     ],
     [
-      // Whatever it says of its type: that comes from the file's name.
+      // The content-type is ignored: the browser guesses it from the name of the file.
       '/api/files',
-      answering(async (request, response) => {
-        const spans = readOtlpFile(await files.read(request), shared);
+      onPost(async (request, response) => {
+        const spans = readOtlpFile(await files.read(request), share);
         store.add(spans);
         const traceIds = new Set(spans.map(({ traceId }) => traceId));
         const traces = Array.from(traceIds, traceId => store.trace(traceId)?.summary()).filter(trace => trace !== undefined);
@@ -87,14 +91,14 @@ function jsonAnswer(rejected: number): string {
   return JSON.stringify({ partialSuccess: { rejectedSpans: String(rejected), errorMessage: SKIPPED } });
 }
 
-/** In the encoding of the request, as the protocol wants it. */
+/** Answers in the encoding of the request, as OTLP demands. */
 function refuse(request: IncomingMessage, response: ServerResponse, { status, message }: Refusal): void {
   if (response.headersSent || response.destroyed) return;
   const code = CODES[status] ?? 2;
   const isProtobuf = request.headers['content-type']?.startsWith(PROTOBUF_TYPE) === true;
   if (status === 503) response.setHeader('retry-after', '1');
   if (status === 405) response.setHeader('allow', 'POST');
-  // The rest of a body that nobody reads would be taken for the next request.
+  // Without this, Node would read the rest of the body as the next request.
   response.setHeader('connection', 'close');
   send(
     response,

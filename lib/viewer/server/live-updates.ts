@@ -1,15 +1,14 @@
-/** Tells pages what changes while they look, as server-sent events; a page that reads slowly gets fewer, never more memory. */
+/** Sends changes of the store to open pages as server-sent events. A page that reads slowly gets fewer events. */
 import type { ServerResponse } from 'node:http';
 import { type Filter, parseFilter } from '../model/filter.js';
 import type { ChangedTraces, GoneTraces } from '../model/wire.js';
 import type { StoredTrace } from './stored-trace.js';
-import { byNewest, isListed, listTraces } from './trace-list.js';
-import type { StoreChange, TraceStore } from './trace-store.js';
+import { byNewest, matchesFilter, listTraces, type StoreChange, type TraceStore } from './trace-store.js';
 
 const HEARTBEAT_MS = 15_000;
-/** What is on its way to a page that does not read is as long as the list; so many pages nobody looks at. */
+/** A limit, because the whole list stays in memory for each page that does not read it. */
 const MAX_WATCHERS = 32;
-/** A page that has not read for so many heartbeats is gone or asleep; it comes back by itself. */
+/** A page that has not read for this number of heartbeats is disconnected. It connects again by itself. */
 const MAX_SILENT_HEARTBEATS = 4;
 
 /** @internal */
@@ -23,15 +22,15 @@ export class LiveUpdates {
     private readonly heartbeatMs = HEARTBEAT_MS,
   ) {
     this.stop = store.onChange(change => {
-      for (const watcher of this.watchers) watcher.tell(change);
+      for (const watcher of this.watchers) watcher.onChange(change);
     });
   }
 
-  /** Answers with everything that matches `query`, and from then on with what changes. */
+  /** Sends all traces that match `query`, and from then on each change of them. */
   watch(response: ServerResponse, query: string): void {
     if (this.watchers.size >= MAX_WATCHERS) {
       response.writeHead(503, { 'content-type': 'text/plain; charset=utf-8', 'retry-after': '5', connection: 'close' });
-      response.end(`${MAX_WATCHERS} pages look already.\n`);
+      response.end(`${MAX_WATCHERS} pages are connected already.\n`);
       return;
     }
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' });
@@ -44,7 +43,7 @@ export class LiveUpdates {
       this.heartbeat = undefined;
     });
     this.heartbeat ??= setInterval(() => {
-      for (const one of this.watchers) one.beat();
+      for (const each of this.watchers) each.heartbeat();
     }, this.heartbeatMs).unref();
   }
 
@@ -54,11 +53,11 @@ export class LiveUpdates {
   }
 }
 
-/** One page. What it has not been told is remembered as ids, so what waits for it is never more than the store has traces. */
+/** One open page. Changes that were not sent yet are kept as trace ids, so a slow page costs little memory. */
 class Watcher {
   private gone: Set<string> | 'all' = new Set();
   private changed = new Set<string>();
-  /** What the page shows. */
+  /** The traces that the page shows. */
   private readonly shown = new Set<string>();
   private silentHeartbeats = 0;
 
@@ -76,7 +75,7 @@ class Watcher {
     this.send('traces', list);
   }
 
-  tell({ gone, changed }: StoreChange): void {
+  onChange({ gone, changed }: StoreChange): void {
     if (gone === 'all') {
       this.gone = 'all';
       this.changed.clear();
@@ -90,7 +89,7 @@ class Watcher {
     this.flush();
   }
 
-  beat(): void {
+  heartbeat(): void {
     if (!this.response.writableNeedDrain) this.response.write(':\n\n');
     else if (++this.silentHeartbeats >= MAX_SILENT_HEARTBEATS) this.response.destroy();
   }
@@ -100,8 +99,8 @@ class Watcher {
     const traces = Array.from(this.changed, traceId => this.store.trace(traceId)).filter(trace => trace !== undefined);
     const matching: StoredTrace[] = [];
     for (const trace of traces) {
-      if (isListed(trace, this.filter)) matching.push(trace);
-      // With more spans a trace may no longer be shorter than so much, or without errors.
+      if (matchesFilter(trace, this.filter)) matching.push(trace);
+      // New spans can end a match: a filter for short traces, or for traces without errors.
       else if (this.shown.has(trace.traceId) && this.gone !== 'all') this.gone.add(trace.traceId);
     }
     this.sendGone();
@@ -123,7 +122,7 @@ class Watcher {
   }
 
   private send(event: string, data: unknown): void {
-    // JSON has no line breaks of its own.
+    // JSON.stringify() adds no line breaks, which would end the event.
     this.response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 }

@@ -1,11 +1,11 @@
-/** A viewer in another process, as this one talks to it: is it there, take these spans, what do you know of that trace. */
+/** The client of a viewer in another process: checks whether it runs, sends spans to it, and gets the spans of a trace from it. */
 import { Agent, request, type RequestOptions } from 'node:http';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
-import { suppressed } from '../../local/work.js';
+import { suppressed } from '../../propagation/context-values.js';
 import { readOtlp } from '../model/otlp-json.js';
 import type { TraceSpan } from '../model/trace-span.js';
 
-/** Who has the port: a viewer, another program, nobody, or somebody who does not answer just now. @internal */
+/** Who listens on the port: a viewer, another program (`foreign`), nobody, or a program that does not answer now (`silent`). @internal */
 export type PortOwner = 'viewer' | 'foreign' | 'nobody' | 'silent';
 
 interface Answer {
@@ -13,29 +13,29 @@ interface Answer {
   readonly body: Buffer;
 }
 
-const ASK_TIMEOUT_MS = 1000;
-/** A host may be busy, or stand at a breakpoint. */
+const STATUS_TIMEOUT_MS = 1000;
+/** Is long, because the process of the viewer may be busy or stopped at a breakpoint. */
 const SEND_TIMEOUT_MS = 5000;
 const MAX_STATUS_BYTES = 10_000;
-/** Of a trace that is longer, nobody reads all of it in a terminal. */
+/** A larger trace is not shown in the terminal with the spans of other services. */
 const MAX_TRACE_BYTES = 16 * 1024 * 1024;
-/** Questions that wait for an answer; whoever has one more does without. */
-const MAX_QUESTIONS = 8;
-const QUIET = suppressed(ROOT_CONTEXT);
+/** Requests for traces that may be in flight. One more gets no spans. */
+const MAX_TRACE_REQUESTS = 8;
+const NOT_TRACED = suppressed(ROOT_CONTEXT);
 
 /** @internal */
 export class OtherViewer {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 4 });
-  /** Connections of their own: questions are a courtesy, and must keep no span and no look waiting. */
-  private readonly questionAgent = new Agent({ keepAlive: true, maxSockets: 2 });
-  /** By trace: the requests of one trace end many at a time, and all want to know the same. */
-  private readonly questions = new Map<string, Promise<readonly TraceSpan[]>>();
+  /** Has its own connections, so that requests for traces never delay spans and status checks. */
+  private readonly traceAgent = new Agent({ keepAlive: true, maxSockets: 2 });
+  /** The requests in flight, by trace id: many local roots of one trace may end at the same time. */
+  private readonly traceRequests = new Map<string, Promise<readonly TraceSpan[]>>();
 
   constructor(private readonly port: number) {}
 
   async owner(): Promise<PortOwner> {
     try {
-      const { status, body } = await this.call({ path: '/api/status', timeout: ASK_TIMEOUT_MS }, undefined, MAX_STATUS_BYTES);
+      const { status, body } = await this.call({ path: '/api/status', timeout: STATUS_TIMEOUT_MS }, undefined, MAX_STATUS_BYTES);
       return status === 200 && isViewer(body) ? 'viewer' : 'foreign';
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -44,7 +44,7 @@ export class OtherViewer {
     }
   }
 
-  /** Sends an OTLP request in protobuf: false where it will not be had, now or later; rejects where nobody could be reached. */
+  /** Sends an OTLP request in protobuf. Resolves with false if the viewer refuses it for good. Rejects if a retry may help. */
   async send(body: Uint8Array): Promise<boolean> {
     const headers = { 'content-type': 'application/x-protobuf', 'content-length': body.length };
     const { status } = await this.call({ method: 'POST', path: '/v1/traces', headers, timeout: SEND_TIMEOUT_MS }, body, MAX_STATUS_BYTES);
@@ -52,24 +52,24 @@ export class OtherViewer {
     return status === 200;
   }
 
-  /** What it has of a trace, nothing where it cannot say within `timeoutMs`. */
+  /** Resolves with the spans that the viewer has of a trace; with none if it does not answer within `timeoutMs`. */
   async spansOf(traceId: string, timeoutMs: number): Promise<readonly TraceSpan[]> {
-    const asked = this.questions.get(traceId);
-    if (asked !== undefined) return asked;
-    if (this.questions.size >= MAX_QUESTIONS) return [];
-    const question = this.ask(traceId, timeoutMs).finally(() => this.questions.delete(traceId));
-    this.questions.set(traceId, question);
-    return question;
+    const inFlight = this.traceRequests.get(traceId);
+    if (inFlight !== undefined) return inFlight;
+    if (this.traceRequests.size >= MAX_TRACE_REQUESTS) return [];
+    const traceRequest = this.fetchTrace(traceId, timeoutMs).finally(() => this.traceRequests.delete(traceId));
+    this.traceRequests.set(traceId, traceRequest);
+    return traceRequest;
   }
 
   close(): void {
     this.agent.destroy();
-    this.questionAgent.destroy();
+    this.traceAgent.destroy();
   }
 
   /** Never rejects. */
-  private async ask(traceId: string, timeout: number): Promise<readonly TraceSpan[]> {
-    const options = { path: `/api/traces/${traceId}/otlp`, timeout, agent: this.questionAgent };
+  private async fetchTrace(traceId: string, timeout: number): Promise<readonly TraceSpan[]> {
+    const options = { path: `/api/traces/${traceId}/otlp`, timeout, agent: this.traceAgent };
     try {
       const { status, body } = await this.call(options, undefined, MAX_TRACE_BYTES);
       return status === 200 ? readOtlp(JSON.parse(body.toString())).spans : [];
@@ -78,13 +78,13 @@ export class OtherViewer {
     }
   }
 
-  /** Under no request's context, so that nothing makes a span of it, and on connections that keep no process alive. */
+  /** Sends a request that no instrumentation makes a span for, on a connection that does not keep the process alive. */
   private call(options: RequestOptions, body: Uint8Array | undefined, maxBytes: number): Promise<Answer> {
     return context.with(
-      QUIET,
+      NOT_TRACED,
       () =>
         new Promise<Answer>((resolve, reject) => {
-          const { timeout = ASK_TIMEOUT_MS } = options;
+          const { timeout = STATUS_TIMEOUT_MS } = options;
           const call = request({ agent: this.agent, ...options, timeout: 0, host: '127.0.0.1', port: this.port }, response => {
             const chunks: Buffer[] = [];
             let bytes = 0;
@@ -95,7 +95,7 @@ export class OtherViewer {
             response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
             response.on('error', reject);
           });
-          // For the whole exchange: an answer that comes byte by byte is none.
+          // The timeout covers the whole answer. The option `timeout` would only end a connection without any traffic.
           const timer = setTimeout(() => call.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })), timeout);
           timer.unref();
           call.on('socket', socket => socket.unref());

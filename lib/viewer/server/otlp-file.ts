@@ -1,22 +1,26 @@
-/** Reads a file that somebody opened in the page: OTLP JSON, as a download of the viewer or a collector writes it. */
+/** Reads a file that a user opened in the page: OTLP JSON, as the viewer's download or a collector's file exporter writes it. */
 import type { Attributes } from '@opentelemetry/api';
 import { readOtlp } from '../model/otlp-json.js';
 import type { TraceSpan } from '../model/trace-span.js';
 import { MAX_PARTS, refuseManyParts, Refusal } from './request-body.js';
 
 /**
- * Bytes of a file, where `storedBytes` is what the store holds: a trace that fits in there fits in here as well. Never more than one text can
- * hold.
+ * The most bytes of a file. It is twice what the store can hold, so a trace that fits into the store can be opened again. It is never more
+ * than a string can hold.
  * @internal
  */
-export function maxFileBytes(storedBytes: number): number {
-  return Math.min(2 * storedBytes, 256 * 1024 * 1024);
+export function maxFileBytes(maxStoredBytes: number): number {
+  return Math.min(2 * maxStoredBytes, 256 * 1024 * 1024);
 }
 
-/** A file is what a developer chose, and longer than a request. */
+/** Is higher than the limit of a request, because a file is longer and the developer chose it. */
 const MAX_FILE_PARTS = 4 * MAX_PARTS;
 
-/** The spans in `file`: one request, a list of them, or one on each line. Throws a {@link Refusal} that the page can show. @internal */
+/**
+ * Returns the spans in `file`, which holds one OTLP request, an array of them, or one in each line. Throws a {@link Refusal} with a message
+ * for the page.
+ * @internal
+ */
 export function readOtlpFile(file: Buffer, share: (resource: Attributes) => Attributes): TraceSpan[] {
   refuseManyParts(file, MAX_FILE_PARTS, 'This file');
   const spans = requestsIn(file).flatMap(request => {
@@ -31,7 +35,7 @@ export function readOtlpFile(file: Buffer, share: (resource: Attributes) => Attr
 }
 
 function requestsIn(file: Buffer): readonly unknown[] {
-  // A decoder, as an editor may have put a byte order mark in front.
+  // A decoder removes the byte order mark that some editors write.
   const text = new TextDecoder().decode(file);
   try {
     const whole: unknown = JSON.parse(text);

@@ -1,9 +1,9 @@
-/** Serves the viewer's page: one file, under a policy that runs what is written in it and nothing else. */
+/** Loads the viewer's page, one HTML file, and its content security policy, which allows only the scripts and styles in that file. */
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 
-/** For every answer that is not the page: nothing in it is ever to be run. @internal */
+/** The content security policy of every answer except the page: nothing in it may run. @internal */
 export const NOTHING_RUNS = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
 
 /** @internal */
@@ -13,19 +13,19 @@ export interface Page {
   readonly policy: string;
 }
 
-/** Paths that the page shows something for. @internal */
+/** Whether the page answers requests for `path`. @internal */
 export function isPagePath(path: string): boolean {
   return path === '/' || /^\/trace\/[^/]/.test(path);
 }
 
-/** The trace that a page path is about. @internal */
+/** The id of the trace that the page shows at `path`. @internal */
 export function shownTrace(path: string): string | undefined {
   return /^\/trace\/([0-9a-f]{32})\/?$/.exec(path)?.[1];
 }
 
 let page: Promise<Page> | undefined;
 
-/** Loaded when it is first asked for: an application that nobody looks at need not hold it. @internal */
+/** Loads the page at the first request, so that it takes no memory before. @internal */
 export function loadPage(): Promise<Page> {
   return (page ??= load());
 }
@@ -36,7 +36,7 @@ async function load(): Promise<Page> {
   return { html, gzipped: await promisify(gzip)(html, { level: 9 }), policy: policyOf(builtPage) };
 }
 
-/** Scripts and styles are named by their hashes: one that a trace smuggled in would have another. */
+/** Allows scripts and styles by their hashes, so that a script from the data of a trace cannot run. */
 function policyOf(html: string): string {
   const hashes = (element: 'script' | 'style'): string =>
     Array.from(html.matchAll(element === 'script' ? SCRIPT : STYLE), ([, content = '']) => {

@@ -1,4 +1,4 @@
-/** Who calls whom over all stored traces, and how long the calls take. */
+/** Computes the service map: which services call each other in all stored traces, and how long the calls take. */
 import type { TraceSpan } from '../model/trace-span.js';
 import type { WireServiceMap } from '../model/wire.js';
 import type { StoredTrace } from './stored-trace.js';
@@ -55,7 +55,7 @@ function entry<T>(map: Map<string, T>, key: string, make: () => T): T {
   return found;
 }
 
-/** The smallest duration that so great a part of all does not exceed. */
+/** The smallest of `sorted` that the part `part` (0 to 1) of them does not exceed. */
 function percentile(sorted: readonly number[], part: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)] ?? 0;
 }

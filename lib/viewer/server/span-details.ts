@@ -1,4 +1,4 @@
-/** One span as the panel of the page shows it: everything it carries, with what the conventions say read out of it. */
+/** Makes what the page shows in the panel of a span: attributes, exceptions, events, links and resource. */
 import { answer, exceptionIn } from '../../conventions/reading.js';
 import { failureOf } from '../model/failure.js';
 import { writeOtlp } from '../model/otlp-json.js';
@@ -28,7 +28,7 @@ export function spanDetails(span: TraceSpan): SpanDetails {
   };
 }
 
-/** Nothing where it is what was answered, which stands above all. */
+/** Returns the reason of a failed span without an exception; nothing if it is the status, which the panel shows already. */
 function reasonOf(span: TraceSpan): ThrownException[] {
   const { type, message } = failureOf(span) ?? {};
   const reason = [type, message].filter(Boolean).join(': ');

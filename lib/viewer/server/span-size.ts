@@ -1,18 +1,18 @@
-/** How much memory a stored span takes, estimated from how V8 lays out objects: exact enough for a cap, cheap enough for every span. */
+/** Estimates the memory of a stored span in bytes, from the memory layout of objects in V8. It is fast enough for every span. */
 import type { Attributes, AttributeValue } from '@opentelemetry/api';
 import type { TraceSpan } from '../model/trace-span.js';
 
-/** The span itself, two bigints, its ids, empty lists, its place in the trace's map. */
+/** The span itself, two bigints, its ids, empty arrays, and its entry in the trace's map. */
 const SPAN = 350;
 const EVENT = 136;
 const LINK = 200;
 const OBJECT = 56;
-/** A slot and its share of what objects reserve for growing; with more than a dozen or so they become hash tables. */
+/** A property and its part of the memory that V8 reserves for more. Objects with many properties become hash tables. */
 const PROPERTY = 12;
 const PROPERTY_OF_MANY = 48;
 const MANY = 16;
 
-/** Without resource and scope, which many spans share: {@link bytesOfShared}. @internal */
+/** Does not count the resource and the scope, which many spans share: {@link bytesOfShared} does. @internal */
 export function bytesOfSpan(span: TraceSpan): number {
   let bytes = SPAN + bytesOfText(span.name) + bytesOfAttributes(span.attributes);
   if (span.statusMessage !== undefined) bytes += bytesOfText(span.statusMessage);
@@ -21,14 +21,14 @@ export function bytesOfSpan(span: TraceSpan): number {
   return bytes;
 }
 
-/** What `span` shares with others and `known` does not hold yet, by identity; the service's name is a text of the resource. @internal */
+/** The bytes of the resource and the scope of `span`, as far as these objects are not in `known` yet. @internal */
 export function bytesOfShared({ resource, scope }: TraceSpan, known: ReadonlySet<object>): number {
   let bytes = known.has(resource) ? 0 : bytesOfResource(resource);
-  if (!known.has(scope)) bytes += OBJECT + bytesOfText(scope.name) + bytesOfText(scope.version ?? '');
+  if (!known.has(scope)) bytes += OBJECT + bytesOfText(scope.name) + bytesOfText(scope.version ?? '') + bytesOfText(scope.schemaUrl ?? '');
   return bytes;
 }
 
-/** A long resource may belong to a thousand traces of one request. */
+/** A cache: one request may bring a thousand traces with the same long resource. */
 const measured = new WeakMap<Attributes, number>();
 
 /** @internal */
@@ -57,7 +57,10 @@ function bytesOfValue(value: AttributeValue | null | undefined): number {
   return bytes;
 }
 
-/** Short texts are mostly shared. Two bytes per character where one of them is beyond Latin-1; long texts are sampled at their start. */
+/**
+ * Counts little for short texts, which are mostly shared. V8 stores two bytes per character if one of them is beyond Latin-1. Only the
+ * start of a long text is checked for this.
+ */
 function bytesOfText(text: string): number {
   if (text.length <= 12) return 16;
   return 16 + (WIDE.test(text.length > 64 ? text.slice(0, 64) : text) ? 2 : 1) * text.length;

@@ -1,30 +1,30 @@
-/** One trace as the viewer keeps it: its spans, and what the list shows of it, kept up to date span by span. */
+/** One trace in the store: its spans, and its summary for the list, which is updated with each span. */
 import { answer } from '../../conventions/reading.js';
 import type { TraceSpan } from '../model/trace-span.js';
 import type { TraceSummary } from '../model/wire.js';
 
-/** Of names in the list, which is told to every page that looks; a trace that is opened has them whole. */
+/** The most characters of a name in the list. The page of the trace shows the whole name. */
 const MAX_LISTED_NAME = 300;
-/** Services of a trace that are told; the list has room for three. */
+/** The most services of a trace in the list. The page has room for three of them. */
 const MAX_LISTED_SERVICES = 100;
 
 /** @internal */
 export class StoredTrace {
-  /** By id, in order of arrival. */
+  /** By span id, in the order in which the spans were received. */
   readonly spans = new Map<string, TraceSpan>();
-  /** Grows with every change, over all traces. */
+  /** The number of the last change of this trace. The store counts the changes of all traces. */
   revision = 0;
-  /** Spans that were not taken in for want of room. */
+  /** The number of spans that were dropped because the trace was full. */
   droppedSpans = 0;
-  /** As estimated. */
+  /** The estimated memory. */
   bytes = 0;
   startNs = 0n;
   private endNs = 0n;
   private errorCount = 0;
-  /** Resources and scopes whose bytes are counted here. */
+  /** The resources and scopes that `bytes` contains. */
   readonly shared = new Set<object>();
   private readonly spansOfService = new Map<string, number>();
-  /** The topmost span; `undefined` where it has to be looked for. */
+  /** The topmost span; `undefined` if it must be searched again. */
   private topmost: TraceSpan | undefined;
 
   constructor(readonly traceId: string) {}
@@ -33,7 +33,7 @@ export class StoredTrace {
     return Number(this.endNs - this.startNs);
   }
 
-  /** A span whose id is not here yet. */
+  /** Adds a span whose id is not in the trace yet. */
   add(span: TraceSpan, bytes: number): void {
     const isFirst = this.spans.size === 0;
     this.spans.set(span.spanId, span);
@@ -77,7 +77,7 @@ export class StoredTrace {
     return services;
   }
 
-  /** A span without parent here; of spans in a circle, which have no topmost one, the earliest. */
+  /** Returns the earliest span without a parent in this trace; the earliest of all spans if the parents form a cycle. */
   private findTopmost(): TraceSpan | undefined {
     let top: TraceSpan | undefined;
     let earliest: TraceSpan | undefined;
@@ -93,7 +93,7 @@ export class StoredTrace {
   }
 }
 
-/** A root goes before a span whose parent is missing, whatever a clock in another service says. */
+/** A root comes before a span whose parent is missing, even if the clock of another service shows an earlier start. */
 function isAbove(span: TraceSpan, other: TraceSpan): boolean {
   const isRoot = span.parentSpanId === undefined;
   return isRoot === (other.parentSpanId === undefined) ? span.startNs < other.startNs : isRoot;
@@ -104,6 +104,6 @@ function cut(text = ''): string {
 }
 
 function listedAnswer(top: TraceSpan | undefined): string | undefined {
-  const answered = top && answer(top.attributes);
-  return answered && cut(answered);
+  const status = top && answer(top.attributes);
+  return status && cut(status);
 }

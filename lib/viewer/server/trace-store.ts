@@ -1,11 +1,13 @@
-/** Keeps traces in memory up to a number of bytes: whole traces go, the one that has been silent longest first. */
+/** Keeps traces in memory, up to a number of bytes. Beyond it, the trace that got no span for the longest time is evicted. */
 import type { Attributes } from '@opentelemetry/api';
+import { type Filter, matchesTrace } from '../model/filter.js';
 import type { TraceSpan } from '../model/trace-span.js';
 import type { ReadSpans } from '../model/otlp-json.js';
+import type { TraceList } from '../model/wire.js';
 import { bytesOfResource, bytesOfShared, bytesOfSpan } from './span-size.js';
 import { StoredTrace } from './stored-trace.js';
 
-/** What happened since the last notification; what is gone went before what changed. @internal */
+/** The ids of the traces that changed since the last notification. A trace in both sets was evicted first and came back. @internal */
 export interface StoreChange {
   readonly gone: ReadonlySet<string> | 'all';
   readonly changed: ReadonlySet<string>;
@@ -14,24 +16,27 @@ export interface StoreChange {
 /** @internal */
 export interface StoreLimits {
   readonly maxBytes: number;
-  /** Spans of one trace beyond it are counted only. @default 60000 */
+  /** The most spans of one trace. Further spans are dropped and counted. @default 60000 */
   readonly maxSpansPerTrace?: number;
 }
 
-/** A burst of spans is told as one change; with the way of a span to here it shows within 250 ms. */
+/** Changes within this time are one notification. It is short, so that the page shows a span within 250 ms. */
 const NOTIFY_AFTER_MS = 50;
 const DEFAULT_SPANS_PER_TRACE = 60_000;
-/** A trace without its spans. */
+/** The estimated memory of a trace without its spans. */
 const TRACE_BYTES = 900;
-/** Of resources that are remembered, of services that were restarted again and again; a long one comes anew with each batch. */
+/** The memory for shared resources. It is limited, because each restart of a service brings a new resource. */
 const MAX_RESOURCES_BYTES = 512 * 1024;
+/** A longer resource is not shared. */
 const MAX_SHARED_RESOURCE_BYTES = 8 * 1024;
+/** The most traces in the list of a page. */
+const MAX_LISTED = 1000;
 
 /** @internal */
 export class TraceStore {
   readonly maxBytes: number;
   private readonly maxSpansPerTrace: number;
-  /** The one that has been silent longest first. */
+  /** By trace id. The trace that got no span for the longest time is first. */
   private readonly traces = new Map<string, StoredTrace>();
   private readonly resources = new Map<string, Attributes>();
   private resourcesBytes = 0;
@@ -60,7 +65,7 @@ export class TraceStore {
     return this.bytes;
   }
 
-  /** Takes in `spans`; of spans with one id the first counts. */
+  /** Adds `spans`. If several spans have the same id, only the first is kept. */
   add(spans: ReadSpans['spans']): void {
     const touched = new Set<StoredTrace>();
     for (const span of spans) {
@@ -68,12 +73,12 @@ export class TraceStore {
       if (trace.spans.has(span.spanId)) continue;
       const isNew = trace.bytes === 0;
       const bytes = bytesOfSpan(span) + bytesOfShared(span, trace.shared) + (isNew ? TRACE_BYTES : 0);
-      // One trace alone must fit too, or evicting would never end.
+      // A single trace must not be larger than the store, because eviction would then remove everything.
       const hasRoom = trace.bytes + bytes <= this.maxBytes && trace.spans.size < this.maxSpansPerTrace;
       if (isNew && !hasRoom) continue;
       if (!touched.has(trace)) {
         touched.add(trace);
-        // Last before anything is evicted for it.
+        // Moves the trace to the end, so that it is evicted last.
         this.traces.delete(trace.traceId);
         this.traces.set(trace.traceId, trace);
       }
@@ -81,7 +86,7 @@ export class TraceStore {
       else trace.droppedSpans++;
     }
     for (const trace of touched) {
-      // A trace that has been evicted again within this call is gone.
+      // The trace may have been evicted again within this call.
       if (this.traces.get(trace.traceId) !== trace) continue;
       trace.revision = ++this.revision;
       this.changed.add(trace.traceId);
@@ -89,15 +94,15 @@ export class TraceStore {
     if (touched.size > 0) this.notifySoon();
   }
 
-  /** The same object for resources that say the same: each batch of a service brings its own. */
+  /** Returns the same object for equal resources: each batch of a service brings a new one. */
   sharedResource(resource: Attributes): Attributes {
     const bytes = bytesOfResource(resource);
     if (bytes > MAX_SHARED_RESOURCE_BYTES) return resource;
     const key = JSON.stringify(resource);
     const known = this.resources.get(key);
     if (known !== undefined) return known;
-    if (this.resourcesBytes > MAX_RESOURCES_BYTES) this.forgetResources();
-    // Once as what they are, once as the key.
+    if (this.resourcesBytes > MAX_RESOURCES_BYTES) this.clearResources();
+    // Each resource is kept twice: as an object and as the key.
     this.resourcesBytes += 2 * bytes;
     this.resources.set(key, resource);
     return resource;
@@ -107,21 +112,21 @@ export class TraceStore {
     return this.traces.get(traceId);
   }
 
-  /** All of them, the one that has been silent longest first. */
+  /** All traces. The one that got no span for the longest time is first. */
   all(): IterableIterator<StoredTrace> {
     return this.traces.values();
   }
 
   clear(): void {
     this.traces.clear();
-    this.forgetResources();
+    this.clearResources();
     this.changed.clear();
     this.bytes = this.spans = 0;
     this.gone = 'all';
     this.notifySoon();
   }
 
-  /** Calls `listener` shortly after something changed; returns how to stop that. */
+  /** Calls `listener` shortly after each change. Returns a function that removes the listener. */
   onChange(listener: (change: StoreChange) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -145,7 +150,7 @@ export class TraceStore {
     }
   }
 
-  private forgetResources(): void {
+  private clearResources(): void {
     this.resources.clear();
     this.resourcesBytes = 0;
   }
@@ -161,4 +166,20 @@ export class TraceStore {
     this.changed = new Set();
     for (const listener of this.listeners) listener({ gone, changed });
   }
+}
+
+/** Returns the newest traces that match, newest first. @internal */
+export function listTraces(store: TraceStore, filter: Filter): TraceList {
+  const matching = [...store.all()].filter(trace => matchesFilter(trace, filter)).sort(byNewest);
+  return { traces: matching.slice(0, MAX_LISTED).map(trace => trace.summary()), stored: store.traceCount };
+}
+
+/** @internal */
+export function matchesFilter({ spans, durationNs }: StoredTrace, filter: Filter): boolean {
+  return matchesTrace(filter, spans.values(), durationNs);
+}
+
+/** Compares for a list with the newest trace first. @internal */
+export function byNewest(a: StoredTrace, b: StoredTrace): number {
+  return a.startNs < b.startNs ? 1 : a.startNs > b.startNs ? -1 : 0;
 }

@@ -1,33 +1,33 @@
 /**
- * Finds the spans of this process a viewer: hosts one where the port is free, joins the one that is there, and takes over when that
- * one stops. Whatever goes wrong stays in here.
+ * Brings the spans of this process to a viewer. It hosts a viewer if the port is free, or sends the spans to the viewer on the port, and
+ * takes over when that viewer stops. It reports its errors and never throws them.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { reportTrouble } from '../../local/trouble.js';
-import { messages } from '../../tracing.messages.js';
+import { reportTrouble } from '../../options/trouble.js';
+import { messages } from '../../options/messages.js';
 import { type FinishedSpan, toTraceSpan, type TraceSpan } from '../model/trace-span.js';
-import type { ResolvedViewerOptions } from '../viewer-options.js';
+import type { ResolvedViewerOptions } from '../../options/resolved-options.js';
 import { OtherViewer } from './other-viewer.js';
 import { TraceStore } from './trace-store.js';
 import { ViewerServer } from './viewer-server.js';
 
-/** `seeking` while nobody is known to have the port, `refused` where it cannot be had. */
+/** `seeking`: it is not known yet who has the port. `refused`: another program has it, or it cannot be opened. */
 type Role = { readonly name: 'seeking' | 'joined' | 'refused' } | { readonly name: 'hosting'; readonly server: ViewerServer };
 
-/** A finished span shows within 250 ms: this, the way to the host, and the host's own patience. */
+/** Is short, so that the page shows a span within 250 ms. */
 const FLUSH_AFTER_MS = 40;
 const BATCH = 512;
-/** Kept while there is no viewer; beyond it the oldest go. */
-const MAX_WAITING = 10_000;
-const LOOK_EVERY_MS = 500;
-const LOOK_AGAIN_AFTER_REFUSAL_MS = 10_000;
-/** Looks that nobody answered, until the port, where no viewer has ever been, is given up. */
-const MAX_SILENT_LOOKS = 5;
+/** The most spans that wait for a viewer. Beyond it, the oldest are dropped. */
+const MAX_QUEUED = 10_000;
+const CHECK_EVERY_MS = 500;
+const CHECK_AFTER_REFUSAL_MS = 10_000;
+/** The checks without an answer after which the port is given up, if no viewer has been there before. */
+const MAX_SILENT_CHECKS = 5;
 const JITTER_MS = 100;
 
-/** What the link needs of who has the spans. @internal */
+/** The functions that the link needs from its owner, which has the spans. @internal */
 export interface ViewerLinkOwner {
-  /** `spans` as an OTLP request in protobuf. */
+  /** Encodes `spans` as an OTLP request in protobuf. */
   encode(spans: readonly FinishedSpan[]): Promise<Uint8Array>;
   say(message: string): void;
 }
@@ -35,15 +35,15 @@ export interface ViewerLinkOwner {
 /** @internal */
 export class ViewerLink {
   private role: Role = { name: 'seeking' };
-  private waiting: FinishedSpan[] = [];
+  private queue: FinishedSpan[] = [];
   private readonly other: OtherViewer;
   private readonly url: string;
   private flushTimer: NodeJS.Timeout | undefined;
-  private lookTimer: NodeJS.Timeout | undefined;
+  private checkTimer: NodeJS.Timeout | undefined;
   private seeking: Promise<void> | undefined;
   private sending: Promise<void> | undefined;
-  /** A viewer has been at the port: where it is silent now it stands at a breakpoint, and what waits for it goes on waiting. */
-  private hasMet = false;
+  /** A viewer was on the port. If it does not answer now, it may be stopped at a breakpoint, and the spans wait for it. */
+  private hasSeenViewer = false;
   private isClosing = false;
 
   constructor(
@@ -54,51 +54,51 @@ export class ViewerLink {
     this.url = `http://127.0.0.1:${options.port}`;
   }
 
-  /** Begins to look for a viewer; nobody has to wait for it. */
+  /** Begins to look for a viewer in the background. */
   start(): void {
     this.seek(0);
   }
 
-  /** What a trace id is put behind to get a link, as long as there may be somebody behind the link. */
+  /** The URL of a trace without the trace id at its end; `undefined` while no viewer can be reached. */
   get traceUrlPrefix(): string | undefined {
     return this.role.name === 'refused' ? undefined : `${this.url}/trace/`;
   }
 
-  /** Costs a push: everything else happens when nobody waits. */
+  /** Only puts the span into the queue, because the application waits for it. */
   take(span: FinishedSpan): void {
     if (this.role.name === 'refused' || this.isClosing) return;
-    this.waiting.push(span);
-    if (this.waiting.length >= MAX_WAITING * 2) this.dropOldest();
+    this.queue.push(span);
+    if (this.queue.length >= MAX_QUEUED * 2) this.dropOldest();
     this.flushTimer ??= setTimeout(() => {
       this.flushTimer = undefined;
       void this.flush();
     }, FLUSH_AFTER_MS).unref();
   }
 
-  /** Brings what waits to the viewer that is there. */
+  /** Sends the queue to the viewer. */
   async flush(): Promise<void> {
     clearTimeout(this.flushTimer);
     this.flushTimer = undefined;
     const { role } = this;
-    if (role.name === 'hosting') role.server.store.add(modelOf(this.waiting.splice(0)));
-    else if (role.name === 'refused') this.waiting = [];
+    if (role.name === 'hosting') role.server.store.add(toTraceSpans(this.queue.splice(0)));
+    else if (role.name === 'refused') this.queue = [];
     else if (role.name === 'joined') await (this.sending ??= this.send().finally(() => (this.sending = undefined)));
   }
 
-  /** What the viewer has of a trace, other services' spans included. */
+  /** Resolves with the spans that the viewer has of a trace, with those of other services. */
   async spansOf(traceId: string, timeoutMs: number): Promise<readonly TraceSpan[]> {
     if (this.role.name === 'joined') return this.other.spansOf(traceId, timeoutMs);
     if (this.role.name !== 'hosting') return [];
     return [...(this.role.server.store.trace(traceId)?.spans.values() ?? [])];
   }
 
-  /** Delivers what waits, and lets go of the port. */
+  /** Sends the queue and closes the port. */
   async close(): Promise<void> {
     this.isClosing = true;
-    clearTimeout(this.lookTimer);
+    clearTimeout(this.checkTimer);
     await this.seeking;
     await this.flush();
-    clearTimeout(this.lookTimer);
+    clearTimeout(this.checkTimer);
     if (this.role.name === 'hosting') await this.role.server.close();
     this.role = { name: 'refused' };
     this.other.close();
@@ -116,23 +116,23 @@ export class ViewerLink {
 
   private async findRole(afterMs: number): Promise<void> {
     await pause(afterMs, undefined, { ref: false });
-    for (let silentLooks = 0; ;) {
-      // Asked first: some systems let two programs listen on one port.
+    for (let silentChecks = 0; ;) {
+      // It does not just try to listen: some systems let two programs listen on one port.
       const owner = await this.other.owner();
       if (owner === 'viewer') {
         this.join();
         return;
       }
       if (this.isClosing) return;
-      if (owner === 'silent' && !this.hasMet) silentLooks++;
-      if (owner === 'foreign' || silentLooks >= MAX_SILENT_LOOKS) {
+      if (owner === 'silent' && !this.hasSeenViewer) silentChecks++;
+      if (owner === 'foreign' || silentChecks >= MAX_SILENT_CHECKS) {
         const { viewerPortTaken, viewerPortSilent } = messages;
         this.refuse((owner === 'foreign' ? viewerPortTaken : viewerPortSilent)(this.options.port));
         return;
       }
-      if (owner === 'nobody') this.hasMet = false;
+      if (owner === 'nobody') this.hasSeenViewer = false;
       if (owner === 'nobody' && (await this.host())) return;
-      // Whoever looks at the same time is to look at another one next.
+      // The random time keeps processes that started together from checking at the same moment again.
       await pause(Math.random() * JITTER_MS, undefined, { ref: false });
     }
   }
@@ -152,50 +152,50 @@ export class ViewerLink {
 
   private join(): void {
     this.role = { name: 'joined' };
-    if (!this.hasMet) this.owner.say(messages.viewerJoined(this.url));
-    this.hasMet = true;
-    this.lookAgain(LOOK_EVERY_MS);
+    if (!this.hasSeenViewer) this.owner.say(messages.viewerJoined(this.url));
+    this.hasSeenViewer = true;
+    this.checkAgain(CHECK_EVERY_MS);
   }
 
   private refuse(message: string, error?: unknown): void {
     this.role = { name: 'refused' };
-    this.hasMet = false;
-    this.waiting = [];
+    this.hasSeenViewer = false;
+    this.queue = [];
     reportTrouble(`viewer:${this.options.port}`, message, error);
-    this.lookAgain(LOOK_AGAIN_AFTER_REFUSAL_MS);
+    this.checkAgain(CHECK_AFTER_REFUSAL_MS);
   }
 
-  /** Notices that the host has gone, also while there is nothing to send, or that the port has become free. */
-  private lookAgain(afterMs: number): void {
+  /** Checks the port again later: the viewer may have stopped, or the port may have become free. */
+  private checkAgain(afterMs: number): void {
     if (this.isClosing) return;
-    clearTimeout(this.lookTimer);
-    const look = async (): Promise<void> => {
+    clearTimeout(this.checkTimer);
+    const check = async (): Promise<void> => {
       const owner = await this.other.owner();
       if (this.isClosing || this.role.name === 'seeking' || this.role.name === 'hosting') return;
-      const isAsBefore = owner === 'silent' || owner === (this.role.name === 'joined' ? 'viewer' : 'foreign');
-      if (isAsBefore) this.lookAgain(afterMs);
+      const isUnchanged = owner === 'silent' || owner === (this.role.name === 'joined' ? 'viewer' : 'foreign');
+      if (isUnchanged) this.checkAgain(afterMs);
       else this.seek(Math.random() * JITTER_MS);
     };
-    this.lookTimer = setTimeout(() => void look(), afterMs).unref();
+    this.checkTimer = setTimeout(() => void check(), afterMs).unref();
   }
 
-  /** One batch after the other; what could not be brought waits for the next viewer. */
+  /** Sends one batch after the other. A batch that cannot be sent waits for the next viewer. */
   private async send(): Promise<void> {
-    while (this.waiting.length > 0 && this.role.name === 'joined') {
-      const batch = this.waiting.splice(0, BATCH);
+    while (this.queue.length > 0 && this.role.name === 'joined') {
+      const batch = this.queue.splice(0, BATCH);
       const body = await this.encoded(batch);
       if (body === undefined) continue;
       try {
         if (!(await this.other.send(body))) reportTrouble('viewer:rejected', messages.viewerRejected(this.url));
       } catch {
-        this.waiting.unshift(...batch);
+        this.queue.unshift(...batch);
         if (this.role.name === 'joined' && !this.isClosing) this.seek(Math.random() * JITTER_MS);
         return;
       }
     }
   }
 
-  /** `undefined` for spans that cannot be encoded: they would never be. */
+  /** Returns `undefined` if the spans cannot be encoded. They are dropped, because a retry would fail, too. */
   private async encoded(batch: readonly FinishedSpan[]): Promise<Uint8Array | undefined> {
     try {
       return await this.owner.encode(batch);
@@ -206,13 +206,13 @@ export class ViewerLink {
   }
 
   private dropOldest(): void {
-    this.waiting = this.waiting.slice(-MAX_WAITING);
-    reportTrouble('viewer:waiting', messages.viewerLostSpans(MAX_WAITING));
+    this.queue = this.queue.slice(-MAX_QUEUED);
+    reportTrouble('viewer:waiting', messages.viewerLostSpans(MAX_QUEUED));
   }
 }
 
-/** A span that cannot be read costs the others nothing. */
-function modelOf(spans: readonly FinishedSpan[]): TraceSpan[] {
+/** Leaves out spans that cannot be read. */
+function toTraceSpans(spans: readonly FinishedSpan[]): TraceSpan[] {
   return spans.flatMap(span => {
     try {
       return toTraceSpan(span);

@@ -1,22 +1,23 @@
-/** The viewer's HTTP server: listens on the loopback, guards the door, and sends each request where it belongs. */
+/** The viewer's HTTP server: listens on the loopback, refuses requests of other sites, and routes the rest. */
 import { EventEmitter } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
-import { suppressed } from '../../local/work.js';
+import { suppressed } from '../../propagation/context-values.js';
 import { Api } from './api.js';
 import { intakes } from './intake.js';
 import { LiveUpdates } from './live-updates.js';
 import { isPagePath, loadPage, NOTHING_RUNS, shownTrace } from './page.js';
-import { isForThisMachine, isFromAnotherSite } from './request-guard.js';
 import type { TraceStore } from './trace-store.js';
 
 const HOST = '127.0.0.1';
+/** The host names that cannot lead to this machine by the DNS of a web site. */
+const LOCAL_NAMES = [HOST, 'localhost', '[::1]'];
 
 /** @internal */
 export interface ViewerServerOptions {
   readonly port: number;
-  /** Whether the process goes on living for it. */
+  /** Whether the server keeps the process alive. */
   readonly isKeptAlive: boolean;
 }
 
@@ -36,14 +37,14 @@ export class ViewerServer {
     this.api = new Api(store, this.live);
     this.intakes = intakes(store);
     this.server = createServer((request, response) => void this.handle(request, response));
-    // An emit of its own: instrumentations of node:http, which wrap that of all servers, shall not make spans of looking at spans.
+    // Instrumentations of node:http wrap the emit() of all servers. The original keeps them from making spans for the viewer's requests.
     this.server.emit = EventEmitter.prototype.emit;
     if (isKeptAlive) return;
     this.server.unref();
     this.server.on('connection', (socket: Socket) => socket.unref());
   }
 
-  /** Rejects with what `listen` fails with: `EADDRINUSE` where the port is somebody else's. */
+  /** Rejects with the error of `listen`: `EADDRINUSE` if another process has the port. */
   static async listen(store: TraceStore, options: ViewerServerOptions): Promise<ViewerServer> {
     const viewer = new ViewerServer(store, options);
     const { server } = viewer;
@@ -51,7 +52,7 @@ export class ViewerServer {
       await context.with(suppressed(ROOT_CONTEXT), async () => {
         await new Promise<void>((resolve, reject) => {
           server.once('error', reject);
-          // Exclusive: the workers of a cluster would share the port, and each see a part of the traces.
+          // Without `exclusive`, the workers of a cluster would share the port, and each would get a part of the traces.
           server.listen({ port: options.port, host: HOST, exclusive: true }, resolve);
         });
       });
@@ -60,7 +61,7 @@ export class ViewerServer {
       throw error;
     }
     viewer.port = (server.address() as AddressInfo).port;
-    // Whatever happens to a listening socket must not end the process.
+    // An error of the listening socket must not end the process.
     server.on('error', () => undefined);
     return viewer;
   }
@@ -69,7 +70,7 @@ export class ViewerServer {
     return `http://${HOST}:${this.port}`;
   }
 
-  /** Lets go of the port and of everybody who is connected. */
+  /** Closes the port and all connections. */
   async close(): Promise<void> {
     this.live.close();
     const closed = new Promise<void>(resolve => void this.server.close(() => resolve()));
@@ -79,13 +80,13 @@ export class ViewerServer {
 
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      // A connection that breaks is the other side's affair.
+      // A connection that breaks needs no answer.
       request.on('error', () => undefined);
       response.on('error', () => undefined);
-      if (!(await this.route(request, response))) refuse(response, 404, 'There is nothing here.');
+      if (!(await this.route(request, response))) refuse(response, 404, 'The viewer has no such page, trace or span.');
     } catch {
       if (response.headersSent) response.destroy();
-      else refuse(response, 500, 'This could not be answered.');
+      else refuse(response, 500, 'The viewer could not answer the request.');
     }
   }
 
@@ -99,10 +100,10 @@ export class ViewerServer {
       return true;
     }
     const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
-    // A link to a trace may stand on any page; what may be asked and sent from there is nothing.
+    // Another site may link to the page, but it may not read or send anything.
     if (isPagePath(path) && (request.method === 'GET' || request.method === 'HEAD')) return this.sendPage(request, response, path);
     if (isFromAnotherSite(request.headers)) {
-      refuse(response, 403, 'Other sites have no business here.');
+      refuse(response, 403, 'The viewer refuses requests of other sites.');
       return true;
     }
     const intake = this.intakes.get(path);
@@ -123,13 +124,27 @@ export class ViewerServer {
       'cross-origin-opener-policy': 'same-origin',
       'cache-control': 'no-store',
       vary: 'accept-encoding',
-      // The page will ask for it as soon as its script runs; so it is there by then.
+      // The browser loads the trace before the script of the page asks for it.
       ...(trace && { link: `</api/traces/${trace.traceId}>; rel=preload; as=fetch; crossorigin` }),
       ...(isCompressed && { 'content-encoding': 'gzip' }),
     });
     response.end(request.method === 'HEAD' ? undefined : body);
     return true;
   }
+}
+
+/** Whether the request names a host that belongs to this machine only. This protects against DNS rebinding. */
+function isForThisMachine({ host }: IncomingHttpHeaders, port: number): boolean {
+  const requested = host?.toLowerCase();
+  return LOCAL_NAMES.some(name => requested === `${name}:${port}` || (port === 80 && requested === name));
+}
+
+/** Whether a browser sends the request for another site. Programs other than browsers send neither of the two headers. */
+function isFromAnotherSite(headers: IncomingHttpHeaders): boolean {
+  const { origin, host } = headers;
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return true;
+  return origin !== undefined && origin.toLowerCase() !== `http://${host?.toLowerCase() ?? ''}`;
 }
 
 function refuse(response: ServerResponse, status: number, reason: string): void {

@@ -37,8 +37,17 @@ export function usersModule({ imports, Span }) {
   if (Span !== undefined) decorateMethod(UsersService, 'find', Span());
 
   class UsersController {
-    constructor(users) {
+    constructor(users, steps) {
       this.users = users;
+      this.steps = steps;
+    }
+
+    ten(id) {
+      return this.call(id, 10);
+    }
+
+    fifty(id) {
+      return this.call(id, 50);
     }
 
     one(id) {
@@ -50,21 +59,40 @@ export function usersModule({ imports, Span }) {
       handled++;
       return this.users.ask(id);
     }
+
+    async call(id, times) {
+      handled++;
+      for (let i = 0; i < times; i++) await this.steps[STEPS[i % STEPS.length]](id);
+      return { id };
+    }
   }
   Controller()(UsersController);
   Inject(UsersService)(UsersController, undefined, 0);
+  Inject(StepsService)(UsersController, undefined, 1);
   for (const [method, path] of [
     ['one', 'users/:id'],
     ['chain', 'chain/:id'],
+    ['ten', 'calls-10/:id'],
+    ['fifty', 'calls-50/:id'],
   ]) {
     decorateMethod(UsersController, method, Get(path));
     Param('id')(UsersController.prototype, method, 0);
   }
 
   class AppModule {}
-  Module({ imports: [...imports, HttpModule], controllers: [UsersController], providers: [UsersService] })(AppModule);
+  Module({ imports: [...imports, HttpModule], controllers: [UsersController], providers: [UsersService, StepsService] })(AppModule);
   return AppModule;
 }
+
+/** Ten asynchronous methods of a service that nobody has decorated. */
+const STEPS = Array.from({ length: 10 }, (_, index) => `step${index}`);
+
+class StepsService {}
+for (const name of STEPS) {
+  const value = { [name]: async id => id }[name];
+  Object.defineProperty(StepsService.prototype, name, { value, writable: true, configurable: true });
+}
+Injectable()(StepsService);
 
 function decorateMethod({ prototype }, method, decorator) {
   const descriptor = Object.getOwnPropertyDescriptor(prototype, method);

@@ -33,7 +33,10 @@ const span: fc.Arbitrary<TraceSpan> = fc
     ),
     links: fc.array(fc.record({ traceId: hex(32), spanId: hex(16), attributes })),
     resource: fc.tuple(attributes, fc.string()).map(([rest, name]) => ({ ...rest, 'service.name': name })),
-    scope: fc.oneof(fc.record({ name: fc.string() }), fc.record({ name: fc.string(), version: fc.string({ minLength: 1 }) })),
+    scope: fc.oneof(
+      fc.record({ name: fc.string() }),
+      fc.record({ name: fc.string(), version: fc.string({ minLength: 1 }), schemaUrl: fc.string({ minLength: 1 }) }),
+    ),
   } as const)
   .map(({ lasting, ...rest }) => ({ ...rest, endNs: rest.startNs + lasting, service: rest.resource['service.name'] }));
 

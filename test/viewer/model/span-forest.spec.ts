@@ -1,7 +1,7 @@
 /** The order of a trace's spans, their self times, clocks that differ, and the critical path, on generated traces. */
 import fc from 'fast-check';
 import { criticalPath } from '../../../lib/viewer/model/critical-path.js';
-import { childrenOf, growForest, type SpanForest } from '../../../lib/viewer/model/span-forest.js';
+import { childrenOf, buildForest, type SpanForest } from '../../../lib/viewer/model/span-forest.js';
 import { anyTrace, columns, orderlyTrace } from './generated-columns.js';
 
 const at = (numbers: { readonly [index: number]: number | undefined }, index: number) => numbers[index] ?? NaN;
@@ -26,7 +26,7 @@ describe('The spans of a trace', () => {
   it('appear exactly once, each before its descendants, siblings in order of start', () => {
     fc.assert(
       fc.property(anyTrace, given => {
-        const forest = growForest(given);
+        const forest = buildForest(given);
         expect([...forest.spanId].sort()).toEqual([...new Set(given.spanId)].sort());
         for (let span = 0; span < forest.count; span += 1) {
           const parent = at(forest.parent, span);
@@ -48,13 +48,13 @@ describe('The spans of a trace', () => {
   it('keep to themselves what no child took: as much as all lasts where children take turns', () => {
     fc.assert(
       fc.property(orderlyTrace, given => {
-        const forest = growForest(given);
+        const forest = buildForest(given);
         expect([...forest.selfNs].reduce((sum, self) => sum + self, 0)).toBe(forest.durationNs[0]);
       }),
     );
     fc.assert(
       fc.property(anyTrace, given => {
-        const { selfNs, durationNs } = growForest(given);
+        const { selfNs, durationNs } = buildForest(given);
         [...selfNs].forEach((self, span) => {
           expect(self).toBeGreaterThanOrEqual(0);
           expect(self).toBeLessThanOrEqual(at(durationNs, span));
@@ -66,7 +66,7 @@ describe('The spans of a trace', () => {
   it('lead to the end on one path from start to end of each root, without gap and overlap', () => {
     fc.assert(
       fc.property(anyTrace, given => {
-        const forest = growForest(given);
+        const forest = buildForest(given);
         const all = stretches(forest);
         for (const root of childrenOf(forest)) {
           const path = all.filter(({ span }) => rootOf(forest, span) === root).sort((a, b) => a.from - b.from);
@@ -90,7 +90,7 @@ describe('The spans of a trace', () => {
 
   it('are on the path where they finished last, and not where they outlive who waits', () => {
     // 1 and 2 run side by side, 3 goes on after the end.
-    const forest = growForest(columns([span(0, -1, 0, 100), span(1, 0, 10, 40), span(2, 0, 10, 60), span(3, 0, 70, 200)]));
+    const forest = buildForest(columns([span(0, -1, 0, 100), span(1, 0, 10, 40), span(2, 0, 10, 60), span(3, 0, 70, 200)]));
     expect(stretches(forest).map(({ span: one, from, to }) => [one, from, to])).toEqual([
       [0, 0, 10],
       [0, 60, 70],
@@ -102,7 +102,7 @@ describe('The spans of a trace', () => {
   it('are moved into the call that made them where the other clock is wrong, with all below them', () => {
     const client = { kind: 2 };
     const server = { kind: 1, service: 1 };
-    const forest = growForest(
+    const forest = buildForest(
       columns([
         span(0, -1, 1000, 1100, client),
         span(1, 0, 400, 460, server),
@@ -120,7 +120,7 @@ describe('The spans of a trace', () => {
   });
 
   it('stay where they are where a message is processed later than it was sent', () => {
-    const forest = growForest(columns([span(0, -1, 0, 10, { kind: 3 }), span(1, 0, 500, 504, { kind: 4, service: 1 })]));
+    const forest = buildForest(columns([span(0, -1, 0, 10, { kind: 3 }), span(1, 0, 500, 504, { kind: 4, service: 1 })]));
     expect(forest.shiftNs).toEqual({});
   });
 
@@ -129,7 +129,7 @@ describe('The spans of a trace', () => {
     const aside = { id: 4, parent: 0, from: 1_000_000, lasts: 20_000_000 };
     const sketch = { name: 0, service: 0, kind: 0, status: 0 };
     const spans = [{ id: 0, parent: -1, from: 0, lasts: 46_000_000 }, ...calls, aside].map(span => ({ ...sketch, ...span }));
-    const forest = growForest(columns(spans));
+    const forest = buildForest(columns(spans));
     const onPath = stretches(forest).map(({ span }) => forest.spanId[span]);
     expect(onPath).toEqual(expect.arrayContaining(['s1', 's2', 's3']));
     expect(onPath).not.toContain('s4');

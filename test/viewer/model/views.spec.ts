@@ -1,9 +1,9 @@
 /** What the views make of a trace: rows, call paths, sums; on generated traces. */
 import fc from 'fast-check';
 import { callPaths } from '../../../lib/viewer/model/call-paths.js';
-import { growForest } from '../../../lib/viewer/model/span-forest.js';
+import { buildForest } from '../../../lib/viewer/model/span-forest.js';
 import { groupSpans, summarizeServices } from '../../../lib/viewer/model/span-statistics.js';
-import { byMember, findFolds, type RowChoice, visibleRows } from '../../../lib/viewer/model/visible-rows.js';
+import { findFolds, foldsByMember, type RowChoice, visibleRows } from '../../../lib/viewer/model/visible-rows.js';
 import { anyTrace, columns } from './generated-columns.js';
 
 const everything: RowChoice = { folds: new Map(), collapsed: new Set(), matches: undefined };
@@ -13,7 +13,7 @@ describe('The rows of a waterfall', () => {
   it('are all spans in the order of the tree where nothing is hidden', () => {
     fc.assert(
       fc.property(anyTrace, given => {
-        const forest = growForest(given);
+        const forest = buildForest(given);
         const rows = visibleRows(forest, everything).filter(row => !row.isMissing);
         expect(rows.map(({ span }) => span).sort((a, b) => a - b)).toEqual([...forest.spanId.keys()]);
       }),
@@ -23,8 +23,8 @@ describe('The rows of a waterfall', () => {
   it('stand, folded, for each span once or are below one that does not stand for itself', () => {
     fc.assert(
       fc.property(anyTrace, given => {
-        const forest = growForest(given);
-        const rows = visibleRows(forest, { ...everything, folds: byMember(findFolds(forest)) }).filter(row => !row.isMissing);
+        const forest = buildForest(given);
+        const rows = visibleRows(forest, { ...everything, folds: foldsByMember(findFolds(forest)) }).filter(row => !row.isMissing);
         const shown = rows.flatMap(({ span, members }) => members ?? [span]);
         expect(new Set(shown).size).toBe(shown.length);
         for (const { span, members } of rows) expect(members === undefined || members.includes(span)).toBe(true);
@@ -45,7 +45,7 @@ describe('The rows of a waterfall', () => {
   it('are, filtered, what matches and what is above it', () => {
     fc.assert(
       fc.property(anyTrace, fc.nat(2), (given, name) => {
-        const forest = growForest(given);
+        const forest = buildForest(given);
         const matches = Uint8Array.from(forest.name, index => (index === name ? 1 : 0));
         const rows = visibleRows(forest, { ...everything, matches }).filter(row => !row.isMissing);
         for (const { span, isDimmed = false } of rows) {
@@ -59,7 +59,7 @@ describe('The rows of a waterfall', () => {
 
   it('say once for all its children that a parent has not been received', () => {
     const span = { name: 0, service: 0, kind: 0, status: 0, lasts: 5 };
-    const forest = growForest(columns([1, 2, 3].map(id => ({ ...span, id, parent: id === 3 ? 8 : 9, from: id }))));
+    const forest = buildForest(columns([1, 2, 3].map(id => ({ ...span, id, parent: id === 3 ? 8 : 9, from: id }))));
     expect(visibleRows(forest, everything).map(({ depth, isMissing = false }) => [depth, isMissing])).toEqual([
       [0, true],
       [1, false],
@@ -74,7 +74,7 @@ describe('The call paths of traces', () => {
   it('count every span, and are as wide as what they and those below them did themselves', () => {
     fc.assert(
       fc.property(anyTrace, anyTrace, (one, other) => {
-        const forests = [growForest(one), growForest(other)];
+        const forests = [buildForest(one), buildForest(other)];
         const paths = callPaths(forests);
         forests.forEach((forest, side) => {
           expect(sum(paths.map(({ sides }) => sides[side]?.count ?? 0))).toBe(forest.count);
@@ -97,7 +97,7 @@ describe('The sums of a trace', () => {
   it('account for every span and its time, by service and by name', () => {
     fc.assert(
       fc.property(anyTrace, given => {
-        const forest = growForest(given);
+        const forest = buildForest(given);
         const total = sum([...forest.selfNs]);
         for (const groups of [summarizeServices(forest), groupSpans(forest)]) {
           expect(sum(groups.map(({ spanCount }) => spanCount))).toBe(forest.count);
@@ -109,7 +109,7 @@ describe('The sums of a trace', () => {
 
   it('tell half of a name’s spans from the slowest', () => {
     const span = { parent: -1, name: 1, service: 0, kind: 0, status: 0, from: 0 };
-    const [group] = groupSpans(growForest(columns([1, 2, 3, 4, 100].map(lasts => ({ ...span, id: lasts, lasts })))));
+    const [group] = groupSpans(buildForest(columns([1, 2, 3, 4, 100].map(lasts => ({ ...span, id: lasts, lasts })))));
     expect(group).toMatchObject({ service: 'orders', name: 'b', spanCount: 5, p50Ns: 3, p95Ns: 100, totalNs: 110 });
   });
 });

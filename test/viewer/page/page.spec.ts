@@ -253,6 +253,18 @@ suite('The viewer’s page', () => {
     });
   });
 
+  it('draws the map of services again while traces keep coming', async () => {
+    await open('/?view=services');
+    let added = 0;
+    const traffic = setInterval(() => viewer.add(plain(++added, now)), 100);
+    try {
+      await page.waitForSelector('.map svg', { timeout: 8000 });
+    } finally {
+      clearInterval(traffic);
+    }
+    expect(added).toBeGreaterThan(5);
+  });
+
   it('compares two traces of one route', async () => {
     viewer.add(checkout(2, now));
     viewer.add(checkout(3, now + 5000, { isFailed: false, slow: 2, items: 4 }));

@@ -8,7 +8,7 @@ import { NodeTracerProvider, type ReadableSpan, SimpleSpanProcessor, type SpanEx
 import { deflateSync, gzipSync } from 'node:zlib';
 import { toTraceSpan } from '../../../lib/viewer/model/trace-span.js';
 import type { ViewerServer } from '../../../lib/viewer/server/viewer-server.js';
-import { messagesIn, numberIn, readMessage, textIn } from '../../pipeline/protobuf.js';
+import { messagesIn, numberIn, readMessage, textIn } from '../../sdk/protobuf.js';
 import { traceId } from '../finished-span.js';
 import { call, otlp, otlpSpan, post, startViewer } from './viewers.js';
 
@@ -248,8 +248,28 @@ describe('The Zipkin intake', () => {
         startNs: 1_790_000_000_000_000_000n,
       },
     ]);
-    expect(spans[0]?.attributes).toMatchObject({ 'server.address': '10.0.0.1', 'server.port': 9092, 'http.path': '/x' });
+    expect(spans[0]?.attributes).toEqual({
+      'server.address': '10.0.0.1',
+      'server.port': 9092,
+      'server.service.name': 'bus',
+      'http.path': '/x',
+      error: 'no room',
+    });
     expect(spans[0]?.events).toMatchObject([{ name: 'ws', time: [1_790_000_000, 200_000] }]);
+  });
+
+  it('takes the remote endpoint of what is served for the client, that of all else for the server', async () => {
+    const remoteEndpoint = { serviceName: 'shop', ipv4: '10.0.0.1', port: 4711 };
+    const { spans } = await zipkin(
+      span({ kind: 'SERVER', remoteEndpoint }),
+      span({ id: '3', kind: 'CONSUMER', remoteEndpoint }),
+      span({ id: '4', kind: 'SERVER', remoteEndpoint: { serviceName: 'shop' }, tags: { 'client.address': '10.9.9.9' } }),
+    );
+    expect(spans.map(({ attributes }) => attributes)).toEqual([
+      { 'client.service.name': 'shop', 'client.address': '10.0.0.1', 'client.port': 4711 },
+      { 'server.service.name': 'shop', 'server.address': '10.0.0.1', 'server.port': 4711 },
+      { 'client.service.name': 'shop', 'client.address': '10.9.9.9' },
+    ]);
   });
 
   it('hangs the half that the callee reports under the same id below that of the caller, and its work below it', async () => {

@@ -3,9 +3,9 @@ import { createRequire } from 'node:module';
 import process from 'node:process';
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
-import { createPipeline } from '../../../lib/pipeline/pipeline.js';
-import type { TracingOptions } from '../../../lib/tracing.options.js';
-import { resolveOptions } from '../../../lib/tracing.resolution.js';
+import { createPipeline } from '../../../lib/sdk/pipeline.js';
+import type { TracingOptions } from '../../../lib/options/tracing-options.js';
+import { resolveOptions } from '../../../lib/options/resolved-options.js';
 
 interface Settings {
   readonly options: TracingOptions;

@@ -1,7 +1,8 @@
 /** Services find one another: the first hosts the viewer, the others send to it, and when it stops one of them goes on. Real processes. */
 import { createServer, type Server } from 'node:http';
 import { hostOf, Service, shown, until } from './services.js';
-import { call, freePort, Live } from './viewers.js';
+import { call, Live } from './viewers.js';
+import { freePort } from '../../../sample/runner/free-ports.js';
 
 const optionsFor = (port: number, serviceName: string) => ({ options: { serviceName, viewer: { port } } });
 

@@ -1,12 +1,11 @@
 /** Viewers on real sockets for specs, and a plain HTTP client that says exactly what it is told to say. */
 import { afterEach } from '@jest/globals';
 import { type IncomingHttpHeaders, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import type { OtlpSpan } from '../../../lib/viewer/model/otlp-json.js';
 import { toTraceSpan, type TraceSpan } from '../../../lib/viewer/model/trace-span.js';
 import { TraceStore } from '../../../lib/viewer/server/trace-store.js';
 import { ViewerServer } from '../../../lib/viewer/server/viewer-server.js';
+import { untraced } from '../../untraced-call.js';
 import { finishedSpan, type SpanSketch } from '../finished-span.js';
 
 const running: ViewerServer[] = [];
@@ -19,15 +18,6 @@ export async function startViewer(maxBytes = 32e6): Promise<ViewerServer> {
   const viewer = await ViewerServer.listen(new TraceStore({ maxBytes }), { port: 0, isKeptAlive: false });
   running.push(viewer);
   return viewer;
-}
-
-/** A port that nobody has just now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>(resolve => void server.close(() => resolve()));
-  return port;
 }
 
 /** What JSON holds is known to who asked for it. */
@@ -49,7 +39,7 @@ export interface Call {
 
 export function call(url: string, { method = 'GET', headers = {}, body }: Call = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const sent = request(url, { method, headers, agent: false }, response => {
+    const sent = untraced(() => request(url, { method, headers, agent: false })).once('response', response => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
@@ -60,7 +50,7 @@ export function call(url: string, { method = 'GET', headers = {}, body }: Call =
       response.on('error', reject);
     });
     sent.on('error', reject);
-    sent.end(body);
+    untraced(() => sent.end(body));
   });
 }
 
