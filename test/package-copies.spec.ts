@@ -10,7 +10,7 @@ let built: string;
 let folder: string;
 beforeAll(async () => {
   built = await programOf('lib/index.ts');
-}, 60_000);
+});
 beforeEach(() => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'nestjs-tracing-')));
   symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'));

@@ -43,5 +43,5 @@ describe('the documentation', () => {
           `${file ? relative(folder, file.fileName) : ''}:${start}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
       );
     expect(complaints).toEqual([]);
-  }, 60_000);
+  });
 });

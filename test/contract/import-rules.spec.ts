@@ -103,7 +103,7 @@ describe('Import rules', () => {
     for (const [, file, source] of violations) write(file, source);
     for (const [file, source] of allowed) write(file, source);
     found = cruise(directory, ['lib', 'test']);
-  }, 60_000);
+  });
 
   afterAll(() => {
     rmSync(directory, { recursive: true, force: true });
@@ -122,5 +122,5 @@ describe('Import rules', () => {
   it('are kept by the library, its specs and its samples', () => {
     const broken = cruise(root, ['lib', 'test', 'sample']).map(({ from, rule }) => `${from}: ${rule.name}`);
     expect(broken).toEqual([]);
-  }, 60_000);
+  });
 });

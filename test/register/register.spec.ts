@@ -117,22 +117,22 @@ describe.each([
     expect(callsOf(starts)).toEqual(onceEach());
     const queries = starts.flat().filter(({ name }) => name.startsWith('pg.query'));
     expect(queries.filter(({ isConfigured }) => !isConfigured)).toEqual([]);
-  }, 60_000);
+  });
 
   it('trace CommonJS libraries that were loaded before them without the flag', async () => {
     expect(callsOf(await run(program, {}))).toEqual(type === 'CommonJS' ? onceEach() : onceEach('openai'));
-  }, 60_000);
+  });
 });
 
 describe('Instrumentations that the flag has created', () => {
   it('make no span if they are not in the option', async () => {
     const starts = await run('application.fixture.cjs', { flags: FLAG, options: { listed: false } });
     expect(callsOf(starts)).toEqual([[], []]);
-  }, 60_000);
+  });
 
   it('make no span if tracing is disabled', async () => {
     expect(await run('application.fixture.mjs', { flags: FLAG, options: { enabled: false } })).toEqual([[], []]);
-  }, 60_000);
+  });
 });
 
 describe('Instrumentations beside version 1.10 of the API', () => {
@@ -163,7 +163,7 @@ describe('The flag', () => {
     const elsewhere = mkdtempSync(join(tmpdir(), 'elsewhere-'));
     writeFileSync(join(elsewhere, 'main.mjs'), 'console.log("started");');
     const args = ['--import', join(folder, 'index.mjs'), 'main.mjs'];
-    const outcome = await Program.run({ command: process.execPath, args, cwd: elsewhere, env }, 20_000);
+    const outcome = await Program.run({ command: process.execPath, args, cwd: elsewhere, env }, 60_000);
     rmSync(elsewhere, { recursive: true });
     return outcome;
   };

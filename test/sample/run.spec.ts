@@ -57,7 +57,7 @@ describe('npm run sample', () => {
     expect(output).toContain('The trace is as expected');
     expect(output).toMatch(/└ service2-custom-work +1\d\d ms/);
     expect(code).toBe(0);
-  }, 60_000);
+  });
 
   it('sends one parcel through every transport whose broker is on this machine: one trace', async () => {
     const { code, output } = await workbench.run('node', [RUNNER, '03']);
@@ -72,7 +72,7 @@ describe('npm run sample', () => {
       code: 1,
       output: expect.stringContaining('01-two-services and 02-order-system and 03-every-transport'),
     });
-  }, 60_000);
+  });
 
   it('fails, and still stops everything, when a trace is not what it should be', async () => {
     const { code, output } = await workbench.run('node', [RUNNER, '01'], { OTEL_TRACES_SAMPLER: 'always_off' });
@@ -80,7 +80,7 @@ describe('npm run sample', () => {
     expect(output).toContain('TraceRecorder waited');
     expect(processIds(output)).toHaveLength(2);
     expect(processIds(output).filter(isAlive)).toEqual([]);
-  }, 60_000);
+  });
 
   it('sends the same traces to an OTLP collector, with the headers it asks for', async () => {
     const backend = await startBackend();
@@ -97,7 +97,7 @@ describe('npm run sample', () => {
     } finally {
       await backend.stop();
     }
-  }, 60_000);
+  });
 
   it('fails with its answer when the collector refuses the traces', async () => {
     const backend = await startBackend(403);
@@ -108,7 +108,7 @@ describe('npm run sample', () => {
     } finally {
       await backend.stop();
     }
-  }, 60_000);
+  });
 
   it('sends the same traces to Zipkin when OTEL_TRACES_EXPORTER says so', async () => {
     const backend = await startBackend(202);
@@ -132,5 +132,5 @@ describe('npm run sample', () => {
     } finally {
       await backend.stop();
     }
-  }, 60_000);
+  });
 });

@@ -16,7 +16,7 @@ let application: string;
 
 beforeAll(async () => {
   application = await programOf('test/sdk/api-copies.fixture.ts');
-}, 60_000);
+});
 
 beforeEach(() => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'nestjs-tracing-')));

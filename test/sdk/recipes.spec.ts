@@ -7,7 +7,7 @@ let collector: Collector;
 let running: OwnProcess;
 beforeAll(async () => {
   program = await programOf('test/sdk/recipes.fixture.ts');
-}, 60_000);
+});
 beforeEach(async () => {
   collector = await Collector.start();
 });

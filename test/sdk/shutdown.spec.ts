@@ -10,7 +10,7 @@ let program: string;
 let collector: Collector;
 beforeAll(async () => {
   program = await programOf('test/sdk/shutdown.fixture.ts');
-}, 60_000);
+});
 beforeEach(async () => {
   collector = await Collector.start();
 });

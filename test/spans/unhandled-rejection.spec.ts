@@ -5,5 +5,5 @@ describe('@Span() on an asynchronous method', () => {
   it('leaves a rejection that nobody handles unhandled, once, on the promise it returned', async () => {
     const stdout = await outputOf('test/spans/unhandled-rejection.fixture.ts');
     expect(JSON.parse(stdout)).toEqual({ reports: [['nobody cares', true]], spans: ['Orders.lose'], complaints: [] });
-  }, 60_000);
+  });
 });

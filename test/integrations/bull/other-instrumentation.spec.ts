@@ -22,5 +22,5 @@ describeWithRedis('Bull together with instrumentation-ioredis', () => {
       'request > send mail > process mail (nestjs-tracing)',
       'request > send mail > process mail > get (@opentelemetry/instrumentation-ioredis)',
     ]);
-  }, 60_000);
+  });
 });

@@ -47,5 +47,5 @@ describeWithRedis('a Redis that is killed and comes back', () => {
       if (id !== undefined) expect(processing.attributes['messaging.message.id']).toBe(id);
       expect(application.parentOf(sending)!.name).toBe('request');
     }
-  }, 60_000);
+  });
 });

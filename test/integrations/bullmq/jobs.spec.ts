@@ -313,5 +313,5 @@ describeWithRedis('a job of BullMQ', () => {
     const expected = ['process mail > Work.do', 'request > send mail', 'send mail > process mail', 'undefined > request'];
     for (const hops of traces.values()) expect(hops.sort()).toEqual(expected);
     expect(new Set(work.seen.map(({ data }) => (data as { n: number }).n)).size).toBe(1000);
-  }, 60_000);
+  });
 });

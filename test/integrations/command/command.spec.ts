@@ -11,7 +11,7 @@ let program: string;
 let collector: Collector;
 beforeAll(async () => {
   program = await programOf('test/integrations/command/program.fixture.ts');
-}, 60_000);
+});
 beforeEach(async () => {
   collector = await Collector.start();
 });
@@ -19,7 +19,7 @@ afterEach(() => collector.stop());
 
 async function run(...args: string[]) {
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
-  const outcome = await Program.run({ command: process.execPath, args: [program, ...args], env }, 15_000);
+  const outcome = await Program.run({ command: process.execPath, args: [program, ...args], env }, 60_000);
   const spans = collector.spans;
   const hops = spans.map(({ name, parentSpanId }) => `${spans.find(({ spanId }) => spanId === parentSpanId)?.name ?? '-'} > ${name}`);
   return { ...outcome, spans, hops: hops.sort(), span: (name: string) => spans.find(span => span.name === name)! };

@@ -27,7 +27,7 @@ describeWith(server, 'cache-manager')('a call of CACHE_MANAGER', () => {
 
   beforeAll(async () => {
     ({ port } = await serverOf(server));
-  }, 60_000);
+  });
   beforeEach(async () => {
     const stores = [createKeyv(`redis://127.0.0.1:${port}`)];
     application = await DatabaseApplication.start({}, { imports: [CacheModule.register({ stores })] });
@@ -163,5 +163,5 @@ describeWith(server, 'cache-manager 6')('a call of a cache of cache-manager 6', 
       expect(spans.length).toBeGreaterThan(8);
     }
     expect(exported).not.toContain(SECRET);
-  }, 60_000);
+  });
 });

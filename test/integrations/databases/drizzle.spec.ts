@@ -27,7 +27,7 @@ describeWith(postgres, 'drizzle-orm')('a statement through Drizzle', () => {
 
   beforeAll(async () => {
     settings = await databaseWithUsers();
-  }, 60_000);
+  });
   beforeEach(async () => {
     pool = new pg.Pool({ ...settings, max: 5 });
     db = drizzle(pool, { schema: { users } });

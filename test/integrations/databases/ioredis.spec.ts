@@ -17,7 +17,7 @@ describeWith(server, 'ioredis').each([
 
   beforeAll(async () => {
     ({ port } = await serverOf(server));
-  }, 60_000);
+  });
   beforeEach(async () => {
     client = new Client({ host: '127.0.0.1', port });
     await client.flushall();

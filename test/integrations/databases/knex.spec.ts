@@ -29,7 +29,7 @@ describeWith(postgres, 'knex and objection')('a statement', () => {
 
   beforeAll(async () => {
     settings = await databaseWithUsers();
-  }, 60_000);
+  });
   beforeEach(() => {
     db = connect();
   });

@@ -19,7 +19,7 @@ describeWith(postgres, 'kysely')('a statement through Kysely', () => {
 
   beforeAll(async () => {
     settings = await databaseWithUsers();
-  }, 60_000);
+  });
   beforeEach(async () => {
     pool = new pg.Pool({ ...settings, max: 5 });
     db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool, cursor: Cursor }) });

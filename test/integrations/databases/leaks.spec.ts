@@ -179,7 +179,7 @@ describeWith(postgres, 'secrets in statements')('a statement with a secret in it
       .set('Sequelize', (text, value) => orms.sequelize.query(text.replace('1', '$1'), { bind: [value] }))
       .set('Sequelize with replacements', (text, value) => orms.sequelize.query(text.replace('1', '?'), { replacements: [value] }))
       .set('TypeORM', (text, value) => orms.typeorm.query(text.replace('1', '$1'), [value]));
-  }, 60_000);
+  });
   afterAll(async () => {
     await application.close();
     await close();
@@ -223,7 +223,7 @@ describeWith(postgres, 'secrets in errors of pg')('an error that pg itself makes
     client = new pg.Client({ host: '127.0.0.1', port: (await serverOf(postgres)).port, user: 'postgres', database: 'postgres' });
     await client.connect();
     application = await DatabaseApplication.start({ client });
-  }, 60_000);
+  });
   afterAll(async () => {
     await application.close();
     await client.end();
@@ -374,7 +374,7 @@ describeWith(mariadb, 'secrets in statements to MariaDB')('a statement to MariaD
     await application.close();
     await Promise.all([pool.end(), sequelize.close(), typeorm.destroy()]);
     expect(leaking).toEqual([]);
-  }, 60_000);
+  });
 
   it('leaves none of it in the error that mysql2 itself makes', async () => {
     const { port } = await serverOf(mariadb);

@@ -43,11 +43,11 @@ describeWith(postgres, '@mikro-orm/postgresql')('a statement through MikroORM', 
 
   beforeAll(async () => {
     settings = await databaseWithUsers();
-  }, 60_000);
+  });
   beforeEach(async () => {
     orm = await connect();
     application = await DatabaseApplication.start({ orm });
-  }, 60_000);
+  });
   afterEach(async () => {
     await application.close();
     await orm.close();

@@ -32,7 +32,7 @@ describeWith(ferretdb, 'mongodb').each(drivers)('a command through mongodb $vers
 
   beforeAll(async () => {
     ({ port } = await serverOf(ferretdb));
-  }, 60_000);
+  });
   beforeEach(async () => {
     client = await new driver(`mongodb://127.0.0.1:${port}`, { maxPoolSize: 5 }).connect();
     db = client.db(`shop${version}`);
@@ -270,7 +270,7 @@ describeWith(ferretdb, 'mongodb').each(drivers)('a command through mongodb $vers
     });
     expect(JSON.parse(await program.says('spans'))).toEqual(['instrumentation-mongodb: find users', 'nestjs-tracing: request']);
     await program.ended;
-  }, 60_000);
+  });
 
   it('has no span any more after the application is closed', async () => {
     const { servers } = (client as unknown as { topology: { s: { servers: Map<string, { pool: object }> } } }).topology.s;

@@ -31,7 +31,7 @@ describeWith(ferretdb, 'Mongoose')('a command through Mongoose', () => {
   beforeAll(async () => {
     const { port } = await serverOf(ferretdb);
     url = `mongodb://127.0.0.1:${port}/shop`;
-  }, 60_000);
+  });
   beforeEach(async () => {
     application = await DatabaseApplication.start(
       {},

@@ -19,7 +19,7 @@ describeWith(mariadb, 'mysql2')('a statement through mysql2', () => {
     await connection.query('CREATE TABLE users (id int PRIMARY KEY, name varchar(100) UNIQUE)');
     for (let id = 1; id <= 200; id++) await connection.query('INSERT INTO users VALUES (?, ?)', [id, `name ${id}`]);
     await connection.end();
-  }, 60_000);
+  });
   beforeEach(async () => {
     pool = createPool({ ...settings(), connectionLimit: 5 });
     application = await DatabaseApplication.start({ pool });
@@ -145,5 +145,5 @@ describeWith(mariadb, 'mysql2')('a statement through mysql2', () => {
     }
     expect(failed?.attributes['error.type']).toBe('1062');
     expect(exported).not.toContain(SECRET);
-  }, 60_000);
+  });
 });

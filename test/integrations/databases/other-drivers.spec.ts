@@ -98,7 +98,7 @@ function itTraces(open: Open, system: string, duplicate: string): void {
     await one.raw(TABLE);
     await one.raw(ROWS);
     application = await DatabaseApplication.start({ ...one.provided });
-  }, 60_000);
+  });
   afterEach(async () => {
     await application.close();
     await one.close();
@@ -115,7 +115,7 @@ function itTraces(open: Open, system: string, duplicate: string): void {
       expect(spans.map(span => application.parentOf(span)?.name)).toEqual(spans.map(() => expect.stringMatching(/^request /)));
       expect(spans.map(({ attributes }) => attributes['db.system.name'])).toEqual(spans.map(() => system));
     }
-  }, 60_000);
+  });
 
   it('fails with the code of the database, and shows no value', async () => {
     await expect(application.during(() => one.insert(1, SECRET))).rejects.toHaveProperty('message');
@@ -138,7 +138,7 @@ describeWith(mariadb, 'libraries over mysql2 and mariadb')('a statement', () => 
   let settings: { host: string; port: number; user: string; database: string };
   beforeAll(async () => {
     settings = { host: '127.0.0.1', port: (await serverOf(mariadb)).port, user: 'tester', database: 'test' };
-  }, 60_000);
+  });
   const users = mysqlTable('users', { id: int().primaryKey(), name: varchar({ length: 100 }) });
 
   const libraries: Record<string, [open: Open, system?: string, duplicate?: string]> = {

@@ -23,7 +23,7 @@ describeWith(postgres, 'pg')('a statement through pg', () => {
     await setUp.query('CREATE TABLE users (id int PRIMARY KEY, name text UNIQUE)');
     await setUp.query(`INSERT INTO users SELECT n, 'name ' || n FROM generate_series(1, 500) n`);
     await setUp.end();
-  }, 60_000);
+  });
   beforeEach(async () => {
     pool = new pg.Pool({ ...settings(), max: 5 });
     application = await DatabaseApplication.start({ pool });

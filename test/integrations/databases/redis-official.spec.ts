@@ -13,5 +13,5 @@ describeWith(server, 'Redis')('a Redis client beside its official instrumentatio
     expect(await spans('multi')).toEqual(['instrumentation-redis: redis-GET']);
     expect(await spans('older')).toEqual(['instrumentation-redis: redis-GET']);
     await program.ended;
-  }, 60_000);
+  });
 });

@@ -82,7 +82,7 @@ describe.each([
     beforeEach(async () => {
       client = await open(port);
       application = await DatabaseApplication.start({ ...client.provided });
-    }, 30_000);
+    });
     afterEach(async () => {
       await application.close();
       await client.close();
@@ -102,7 +102,7 @@ describe.each([
       const ports = new Set(requests.flat().map(({ attributes }) => attributes['server.port']));
       expect(ports.size).toBe(what === 'cluster' ? 3 : 1);
       expect([...ports].filter(one => typeof one !== 'number')).toEqual([]);
-    }, 60_000);
+    });
 
     it('fails with the code of Redis', async () => {
       await application.during(() => client.set('text', 'value'));

@@ -60,7 +60,7 @@ function server(folder: string, port: number, more: readonly string[] = []): Pro
 /** Asks until the answer is the wanted one. */
 async function cli(args: readonly string[], isWanted: (output: string) => boolean): Promise<void> {
   for (let attempt = 0; ; attempt++) {
-    const { output } = await Program.run({ command: 'redis-cli', args, env: { PATH } }, 30_000);
+    const { output } = await Program.run({ command: 'redis-cli', args, env: { PATH } }, 60_000);
     if (isWanted(output)) return;
     if (attempt === 100) throw new Error(`redis-cli ${args.join(' ')} says:\n${output}`);
     await new Promise(resolve => setTimeout(resolve, 100));

@@ -18,7 +18,7 @@ describeWith(server, 'redis').each([
 
   beforeAll(async () => {
     ({ port } = await serverOf(server));
-  }, 60_000);
+  });
   beforeEach(async () => {
     const options = { socket: { host: '127.0.0.1', port } };
     client = create(options);

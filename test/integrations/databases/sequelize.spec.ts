@@ -29,7 +29,7 @@ describeWith(postgres, 'Sequelize over pg')('a statement through Sequelize', () 
     await sequelize.sync();
     await Users.bulkCreate(Array.from({ length: 120 }, (_, index) => ({ name: `name ${index}` })));
     await sequelize.close();
-  }, 60_000);
+  });
   beforeEach(async () => {
     ({ sequelize: orm, User } = await start());
     application = await DatabaseApplication.start({ orm });

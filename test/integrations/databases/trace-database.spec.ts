@@ -12,7 +12,7 @@ describeWith(postgres, 'traceDatabase()')('before the first application starts',
   let settings: pg.PoolConfig;
   beforeAll(async () => {
     settings = { host: '127.0.0.1', port: (await serverOf(postgres)).port, user: 'postgres', database: 'postgres' };
-  }, 60_000);
+  });
   afterAll(() => early.end());
 
   it('what is no database at all is refused at once, and an unknown object by the start', async () => {

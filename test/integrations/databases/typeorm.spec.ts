@@ -57,7 +57,7 @@ describe.each(versions)('a statement through TypeORM %s', (_version, library) =>
 
     beforeAll(async () => {
       ({ port } = await serverOf(postgres));
-    }, 60_000);
+    });
     beforeEach(async () => {
       dataSource = new library.DataSource(options());
       application = await startWith(dataSource, users, 300);
@@ -260,7 +260,7 @@ describe.each(versions)('a statement through TypeORM %s', (_version, library) =>
 
     beforeAll(async () => {
       ({ port } = await serverOf(mariadb));
-    }, 60_000);
+    });
     beforeEach(async () => {
       const url = `mysql://tester@127.0.0.1:${port}/test`;
       dataSource = new library.DataSource({ type: 'mariadb', url, entities: [users], poolSize: 5 });

@@ -161,5 +161,5 @@ describe.each(servers)('a client of GraphQL over %s', server => {
     test.recorder.clear();
     await test.send('query Name509 { loud }');
     expect((await test.recorder.waitForSpan('query')).attributes['graphql.operation.name']).toBe('Name509');
-  }, 60_000);
+  });
 });

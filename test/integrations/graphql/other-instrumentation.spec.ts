@@ -44,7 +44,7 @@ async function spansOf(server: string): Promise<readonly Made[]> {
     plugins: [withMetadata],
   });
   const flags = ['--import', './test/integrations/graphql/instrumentations.fixture.mjs', '--input-type=module'];
-  const running = promisify(execFile)(process.execPath, [...flags, '-', server], { timeout: 15_000 });
+  const running = promisify(execFile)(process.execPath, [...flags, '-', server], { timeout: 60_000 });
   running.child.stdin?.end(outputFiles[0]!.text);
   const { stdout } = await running;
   return JSON.parse(stdout) as Made[];

@@ -79,7 +79,7 @@ describe.each(transportsAndKafka)('a message over $name', transport => {
   let services: Microservices;
   beforeAll(async () => {
     services = await Microservices.start(transport, { controllers: [Handlers], providers: [Service] });
-  }, 60_000);
+  });
   afterAll(() => {
     services.server.get(Service).over.next();
     return services.close();
@@ -143,5 +143,5 @@ describe('a call over TCP', () => {
   it('keeps nothing in memory that is answered for ever, or never', async () => {
     const bytesPerCall = Number(await outputOf('test/integrations/microservices/endless-answers.fixture.ts', '--expose-gc'));
     expect(bytesPerCall).toBeLessThan(400);
-  }, 60_000);
+  });
 });

@@ -149,7 +149,7 @@ describe.each(transports)('trouble on the way of a message over $name', transpor
     expect([...service.seen].sort(byNumber)).toEqual(sent.filter(({ fails }) => !fails));
     await services.close();
     expect(services.open.size).toBe(0);
-  }, 60_000);
+  });
 
   const hasBroker = transport.broker !== undefined;
   const itWithBroker = hasBroker ? it : it.skip; // TCP has no broker that could die.

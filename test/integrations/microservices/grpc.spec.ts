@@ -378,5 +378,5 @@ describe('a gRPC call', () => {
       [tree('Collect', 1)]: 250,
       [tree('Talk', 1)]: 250,
     });
-  }, 60_000);
+  });
 });

@@ -53,7 +53,7 @@ describe('Kafka in trouble', () => {
     if (missing !== undefined) return;
     running = await TestKafka.start();
     await running.topics(['orders.placed', 'orders.lost'], 6);
-  }, 60_000);
+  });
   afterAll(async () => {
     if (missing === undefined) await running.stop();
   });

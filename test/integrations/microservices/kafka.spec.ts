@@ -102,7 +102,7 @@ describe('a message over Kafka', () => {
     if (missing !== undefined) return;
     running = await TestKafka.start();
     services = await start();
-  }, 60_000);
+  });
   afterAll(async () => {
     if (missing !== undefined) return;
     await services.close();

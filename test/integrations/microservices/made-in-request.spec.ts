@@ -54,7 +54,7 @@ describe.each(transportsAndKafka)('a server of $name that was started in a reque
     } finally {
       await services.close();
     }
-  }, 60_000);
+  });
 });
 
 it('a server of gRPC that was started in a request has later calls outside of that request', async () => {
@@ -69,4 +69,4 @@ it('a server of gRPC that was started in a request has later calls outside of th
   } finally {
     await services.close();
   }
-}, 60_000);
+});

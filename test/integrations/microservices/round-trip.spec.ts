@@ -97,7 +97,7 @@ describe.each(transportsAndKafka)('a message over $name', transport => {
   let services: Microservices;
   beforeAll(async () => {
     services = await Microservices.start(transport, { controllers: [Handlers], providers: [Service] });
-  }, 60_000);
+  });
   afterAll(() => services.close());
   beforeEach(() => {
     services.recorder.clear();
@@ -229,5 +229,5 @@ describe.each(transportsAndKafka)('a message over $name', transport => {
     expect(traces.size).toBe(1000);
     const expected = ['Service.work', services.handling('sum'), services.sending('sum'), 'request'].sort();
     for (const names of traces.values()) expect(names.sort()).toEqual(expected);
-  }, 60_000);
+  });
 });

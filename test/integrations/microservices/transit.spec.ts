@@ -62,7 +62,7 @@ describeOver([tcp, redis, nats, rabbitmq, mqtt5, mqtt311], 'a message over $name
       else expect(handling['network.peer.port']).not.toBe(sending['server.port']);
       expect(handling).toMatchObject({ 'network.peer.address': '127.0.0.1', 'network.peer.port': expect.any(Number) as number });
     }
-  }, 60_000);
+  });
 });
 
 describeOver([redis, nats, rabbitmq, mqtt5, mqtt311], 'a request over $name', transport => {
@@ -74,7 +74,7 @@ describeOver([redis, nats, rabbitmq, mqtt5, mqtt311], 'a request over $name', tr
     const event = await attributesOf(tell);
     expect(event.sending).not.toHaveProperty(['messaging.message.conversation_id']);
     expect(event.handling).not.toHaveProperty(['messaging.message.conversation_id']);
-  }, 60_000);
+  });
 });
 
 describeOver([redis, nats, rabbitmq, mqtt5], 'a client of $name', transport => {
@@ -91,7 +91,7 @@ describeOver([redis, nats, rabbitmq, mqtt5], 'a client of $name', transport => {
     // NATS numbers its clients. An MQTT client always has a name.
     const generated = { NATS: expect.stringMatching(/^\d+$/) as string, 'MQTT 5': expect.stringMatching(/^mqttjs_/) as string };
     expect(handling['messaging.client.id']).toEqual((generated as Record<string, string>)[transport.name]);
-  }, 60_000);
+  });
 });
 
 describeOver([nats], 'a message over $name', () => {
@@ -115,7 +115,7 @@ describeOver([nats], 'a message over $name', () => {
       expect(sending['messaging.message.id']).toBe('order-7');
       expect(handling['messaging.message.id']).toBe('order-7');
     }
-  }, 60_000);
+  });
 });
 
 describeOver([rabbitmq], 'a message over $name', () => {
@@ -130,7 +130,7 @@ describeOver([rabbitmq], 'a message over $name', () => {
     // An object that only looks like a record has no message id.
     const { sending } = await attributesOf(() => tell({ options: { messageId: 'order-8' } }));
     expect(sending).not.toHaveProperty(['messaging.message.id']);
-  }, 60_000);
+  });
 
   it('to the default exchange without a routing key names that exchange', async () => {
     await start(rabbitmq, {}, { queue: '', queueOptions: { exclusive: true } });
@@ -140,7 +140,7 @@ describeOver([rabbitmq], 'a message over $name', () => {
     expect(attributes).toMatchObject({ 'messaging.destination.name': 'amq.default', 'messaging.destination.template': 'happened' });
     expect(attributes).not.toHaveProperty(['rabbitmq.destination.routing_key']);
     expect(name).toBe('publish happened');
-  }, 60_000);
+  });
 
   it('out of a queue that the broker names is out of an anonymous and temporary one, also after a new connection', async () => {
     const exchange = { exchange: 'shop', wildcards: true };
@@ -166,7 +166,7 @@ describeOver([rabbitmq], 'a message over $name', () => {
       'messaging.destination.anonymous': true,
       'messaging.destination.temporary': true,
     });
-  }, 60_000);
+  });
 
   it('to a queue that goes with its consumers is to a temporary one, which has a name', async () => {
     await start(rabbitmq, { queue: `passing-${process.pid}`, queueOptions: { durable: false, autoDelete: true } });
@@ -175,7 +175,7 @@ describeOver([rabbitmq], 'a message over $name', () => {
       expect(attributes).toMatchObject({ 'messaging.destination.temporary': true });
       expect(attributes).not.toHaveProperty(['messaging.destination.anonymous']);
     }
-  }, 60_000);
+  });
 });
 
 it('a call over gRPC through a socket in the file system names its path as the address, without a port', async () => {

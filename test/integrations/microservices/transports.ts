@@ -160,4 +160,4 @@ export function brokerOf({ name, broker: kind }: TestTransport): Promise<Broker>
 afterAll(async () => {
   await Promise.all([...brokers.values()].map(broker => broker.then(running => running.stop())));
   brokers.clear();
-}, 60_000);
+});

@@ -82,7 +82,7 @@ describeWithSqs('a message of SQS', () => {
   const url = (name: string) => urls.get(name)!;
   beforeAll(async () => {
     broker = await Broker.start(elasticmq);
-  }, 60_000);
+  });
   afterAll(() => broker?.stop());
   beforeEach(async () => {
     for (const name of ['orders', 'batches', 'unread']) urls.set(name, await createQueue(broker, `${name}-${Date.now()}`));

@@ -13,7 +13,7 @@ describeWithSqs('an application with @ssut/nestjs-sqs', () => {
   afterAll(() => library?.remove());
   beforeEach(async () => {
     broker = await Broker.start(elasticmq);
-  }, 60_000);
+  });
   afterEach(() => broker.stop());
 
   it.each([

@@ -172,7 +172,7 @@ describe.each(socketAdapters)('a client of gateways over %s', adapter => {
     expect(byParent.sort()).toEqual(Array.from({ length: 500 }, (_, i) => id(2 * (i + 1))).sort());
     expect(messages.every(({ links }) => links.length === 1 && connections.has(links[0]!.context.spanId))).toBe(true);
     await leave(...clients);
-  }, 60_000);
+  });
 });
 
 describe('a client of gateways', () => {

@@ -285,5 +285,5 @@ describe('A live connection', () => {
     expect(received.match(/^event: changed/gm)!.length).toBeLessThan(atRest / 2);
     socket.destroy();
     witness.close();
-  }, 15_000);
+  });
 });

@@ -40,5 +40,5 @@ describe('A service whose viewer stands still', () => {
     await link.close();
     server.closeAllConnections();
     server.close();
-  }, 15_000);
+  });
 });
