@@ -28,7 +28,8 @@ const bundle = await rollup({
   // The compiler's decorator helpers look for an existing copy of themselves in `this`.
   onLog: (level, log, report) => log.code === 'THIS_IS_UNDEFINED' || report(level, log),
 });
-const { output } = await bundle.generate({ format: 'es', chunkFileNames: 'chunk-[hash].js', minifyInternalExports: false });
+// The name tells frames of this package in a stack from the user's own, also where the package is linked.
+const { output } = await bundle.generate({ format: 'es', chunkFileNames: 'nestjs-tracing-[hash].js', minifyInternalExports: false });
 for (const file of readdirSync('dist/esm', { recursive: true })) if (file.endsWith('.js')) rmSync(join('dist/esm', file));
 // Comments stay in the declarations only. In the code, Node would parse them at every start.
 const compilerOptions = { removeComments: true, target: ts.ScriptTarget.ESNext, module: ts.ModuleKind.ESNext };

@@ -1,6 +1,7 @@
 /** A running application: its options, tracer and propagator, which all imports of the module share. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Context, type TextMapPropagator, trace, type Tracer } from '@opentelemetry/api';
+import { wallTime } from './spans/clock.js';
 import { undoAll } from './wrapping/replace-method.js';
 import { discharge, enlist, type TracingApplication } from './spans/work.js';
 import { reportUnseenCopies } from './sdk/api-copies.js';
@@ -110,7 +111,7 @@ export class RunningApplication implements TracingApplication {
 
   /** Checks the options and builds the pipeline. If tracing is disabled, builds and registers nothing. */
   private static async start(options: TracingOptions, load: Load): Promise<RunningApplication> {
-    const startedAt = Date.now();
+    const startedAt = wallTime();
     const resolved = resolveOptions(options);
     if (resolved.enabled) for (const forerunner of [...starts.pending]) forerunner.giveWay();
     const start = resolved.enabled ? ++starts.count : starts.count;

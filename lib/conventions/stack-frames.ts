@@ -12,8 +12,11 @@ const FRAME = /^\s+at (?:async )?(?:(.+?) \((.+)\)|(.+))$/;
 /** A path, then line and column. Frames of built-in functions have none: `Promise.all (index 0)`. */
 const PLACE = /^(.+?):(\d+)(?::\d+)?$/;
 const MAX_LINE = 2000;
-/** Code that was given to `eval()` is in no file. The frame that called it comes next. */
-const FOREIGN = /node_modules|^node:|^internal\/|^eval at /;
+/**
+ * Packages, Node, and this package where it is linked from another folder. Code that was given to `eval()` is in no file: the frame that
+ * called it comes next.
+ */
+const FOREIGN = /node_modules|^node:|^internal\/|^eval at |\/nestjs-tracing(?:-[\w-]{8}\.js|\/dist\/)/;
 /** With `--enable-source-maps`, the files of TypeORM seem to be in `src/` of the application. */
 const OF_TYPEORM =
   /\/src\/(?:(?:driver|query-builder|query-runner|entity-manager|persistence|data-source|error)\/(?:[\w-]+\/)*[A-Z]\w*|repository\/(?:Base|Tree)?(?:Repository|Entity))\.ts:/;

@@ -1,6 +1,7 @@
 /** Runs each consumer of a result in a span: each subscription to an Observable, run of a generator, or asynchronous iteration. */
 import { context } from '@opentelemetry/api';
 import { Observable, type Unsubscribable } from 'rxjs';
+import { wallTime } from './clock.js';
 import { inContext } from './context.js';
 import {
   type AsyncIterableLike,
@@ -179,7 +180,7 @@ export function followAsyncIterable<T extends AsyncIterableLike>(
     return iterable;
   }
   if (known.waiting.length === 0) known.further = open;
-  const returnedAt = Date.now();
+  const returnedAt = wallTime();
   const abandon = (): void => {
     known.waiting = known.waiting.filter(one => one !== waiting);
     running.succeed(iterable, returnedAt);

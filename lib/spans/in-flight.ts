@@ -1,6 +1,7 @@
 /** Lists of what is in flight: requests, messages, calls, exports. They are fast to enter and to leave. */
 import type { Span } from '@opentelemetry/api';
 import { recordUnsettled } from '../conventions/failure.js';
+import { wallTime } from './clock.js';
 
 /** A member of at most one list. It stores its index, so that it is removed without a search. @internal */
 export interface InFlightMember {
@@ -93,7 +94,7 @@ export class InFlightOperations<Member extends InFlightOperation> {
   }
 
   private look(): void {
-    const now = Date.now();
+    const now = wallTime();
     for (const member of this.all()) {
       if (!member.isWatched) continue;
       member.look(now);

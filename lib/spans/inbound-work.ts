@@ -4,6 +4,7 @@ import { codeAttributes } from '../conventions/code.js';
 import { recordClosing, recordCutOff, recordFailure, recordGoingOn } from '../conventions/failure.js';
 import { messages } from '../options/messages.js';
 import { reportTrouble } from '../options/trouble.js';
+import { wallTime } from './clock.js';
 import { contextOfWork, SLIM_ROOT } from './context.js';
 import { type InFlightOperation, type InFlightOperations, NOWHERE } from './in-flight.js';
 import { type ResultShape, RunningSpan } from './running-span.js';
@@ -184,14 +185,14 @@ export class InboundWork extends RunningSpan implements Work, InFlightOperation 
     this.isPending = shape === 'promise';
     if (shape === 'observable') {
       this.isStreaming = true;
-      if (this.ending.streamsFrom === 'handover') this.streamsSince ??= Date.now();
+      if (this.ending.streamsFrom === 'handover') this.streamsSince ??= wallTime();
     }
     return shape !== 'generator' && shape !== 'async-iterable';
   }
 
   override emitted(value: unknown): void {
     super.emitted(value);
-    if (this.streamsSince === undefined && this.ending.streamsFrom === 'first value') this.streamsSince = Date.now();
+    if (this.streamsSince === undefined && this.ending.streamsFrom === 'first value') this.streamsSince = wallTime();
   }
 
   override fail(thrown: unknown): void {

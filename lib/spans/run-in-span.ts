@@ -2,6 +2,7 @@
 import { type Attributes, type Context, context, type Span, type SpanOptions, trace } from '@opentelemetry/api';
 import { setCodeName } from '../conventions/code.js';
 import { messages } from '../options/messages.js';
+import { wallTime } from './clock.js';
 import { attach, linksTo } from './context.js';
 import { isLazy, NON_RECORDING_SPAN, RunningSpan, shapeOf } from './running-span.js';
 import { reportTrouble } from '../options/trouble.js';
@@ -60,7 +61,7 @@ export function runInSpan(
   const { memory } = plan;
   // The method returns lazy results: the span is opened when the result is consumed.
   const isBefore = memory?.isLazy === true;
-  const calledAt = isBefore ? Date.now() : undefined;
+  const calledAt = isBefore ? wallTime() : undefined;
   const running = isBefore ? undefined : openLocalSpan(name, plan, parent);
   if (running === undefined && !isBefore) return Reflect.apply(fn, self, args ?? [NON_RECORDING_SPAN]);
   // It is not known yet whether the result is lazy. If it is, the open span is kept only if something used it.

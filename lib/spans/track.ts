@@ -1,5 +1,6 @@
 /** Ends a span once, when the result of a call is over: a value, promise, thenable, Observable, generator or async iterable. */
 import { context } from '@opentelemetry/api';
+import { wallTime } from './clock.js';
 import { inContext } from './context.js';
 import { followAsyncIterable, followGenerator, followObservable, override } from './follow-consumers.js';
 import {
@@ -70,7 +71,7 @@ function followLazy(shape: 'observable' | 'generator', result: unknown, span: Ru
 
 /** Waits for one turn of the event loop. If no consumer has begun by then, ends `span` with the time of this call. */
 function endUnless(isTaken: () => boolean, span: RunningSpan): void {
-  const returnedAt = Date.now();
+  const returnedAt = wallTime();
   setImmediate(() => {
     if (!isTaken()) span.end(returnedAt);
   });

@@ -4,6 +4,7 @@ import { errorType, exceptionMessage } from '../../conventions/exception.js';
 import { markFailure, recordCutOff, recordExceptionOnce } from '../../conventions/failure.js';
 import { messages } from '../../options/messages.js';
 import { guarded, reportTrouble } from '../../options/trouble.js';
+import { wallTime } from '../../spans/clock.js';
 import type { InboundOperations } from '../../spans/inbound.js';
 import { InboundWork, type Opening } from '../../spans/inbound-work.js';
 import { capturedInput, type ParsedRequest } from './captured-input.js';
@@ -135,7 +136,7 @@ export class ServerRequest extends InboundWork implements TracedRequest, Request
     // After the status was sent, a further error is mostly "headers already sent".
     if (this.lastThrown === thrown || this.sentStatus !== undefined) return;
     super.threw(thrown);
-    this.thrownAt = Date.now();
+    this.thrownAt = wallTime();
     const { request, response, socket } = this;
     if (!response.headersSent) return;
     this.sentStatus = response.statusCode;

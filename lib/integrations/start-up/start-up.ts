@@ -5,6 +5,7 @@ import { codeName } from '../../conventions/code.js';
 import { recordFailure } from '../../conventions/failure.js';
 import { hookAttributes } from '../../conventions/nestjs.js';
 import type { Integration } from '../../nest/integration.js';
+import { wallTime } from '../../spans/clock.js';
 import { hasMethods } from '../../wrapping/has-methods.js';
 import { replaceMethod, type Undo, undoAll } from '../../wrapping/replace-method.js';
 import { openSpan } from '../../spans/run-in-span.js';
@@ -61,7 +62,7 @@ class StartUp {
 
   /** Called when all providers are made, before any hook runs. `server`: the HTTP server, if there is one. */
   instantiated(server: EventEmitter | undefined): void {
-    this.phase('instantiation', this.startedAt, Date.now());
+    this.phase('instantiation', this.startedAt, wallTime());
     if (server === undefined) return;
     this.waitsForListening = true;
     const listening = (): void => this.listening();
@@ -80,7 +81,7 @@ class StartUp {
 
   /** Ends the spans that have not ended: the application never listened, or is closed during its start. */
   close(): void {
-    this.end(this.bootstrappedAt ?? Date.now());
+    this.end(this.bootstrappedAt ?? wallTime());
   }
 
   private wrap(instance: object, className: string, hook: Hook): Undo {
@@ -97,7 +98,7 @@ class StartUp {
         } catch (thrown) {
           running.fail(thrown);
           recordFailure(this.root.span, thrown);
-          this.end(Date.now());
+          this.end(wallTime());
           // The process may end next.
           await this.application.deliver();
           throw thrown;
@@ -112,22 +113,22 @@ class StartUp {
   /** Ends the start after the last hook: between hooks Nest only awaits promises, which takes no turn of the event loop. */
   private lookForEnd(): void {
     if (!this.isBootstrapping || this.running > 0) return;
-    this.bootstrappedAt = Date.now();
+    this.bootstrappedAt = wallTime();
     if (this.waitsForListening) return;
     setImmediate(() => {
-      if (this.running === 0) this.end(this.bootstrappedAt ?? Date.now());
+      if (this.running === 0) this.end(this.bootstrappedAt ?? wallTime());
     });
   }
 
   private listening(): void {
-    const now = Date.now();
+    const now = wallTime();
     if (this.bootstrappedAt !== undefined && !this.lease.isOver) this.phase('listen', this.bootstrappedAt, now);
     this.end(now);
   }
 
   /** Called when listening failed: the port may be in use. The user's code may end the process before all is exported. */
   private refused(thrown: unknown): void {
-    const now = Date.now();
+    const now = wallTime();
     if (this.bootstrappedAt !== undefined) this.phase('listen', this.bootstrappedAt, now, { thrown });
     recordFailure(this.root.span, thrown);
     this.end(now);

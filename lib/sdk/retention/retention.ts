@@ -5,6 +5,7 @@ import { hrTimeToMilliseconds } from '@opentelemetry/core';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { type KeepReason, recordKept } from '../../conventions/retention.js';
 import type { ResolvedFoldOptions } from '../../options/resolved-retention.js';
+import { wallTime } from '../../spans/clock.js';
 import { fold, withParent } from './fold.js';
 import { hasFailed, type KeepRule } from './keep-rule.js';
 import { type HeldRoot, heldRootOf, type StartedSpan } from './local-root.js';
@@ -111,7 +112,7 @@ export class Retention {
   private decideNow(root: HeldRoot, isForced: boolean): void {
     if (isForced && !root.isEarly) this.decidedEarly += 1;
     if (isForced) root.isEarly = true;
-    const elapsedMs = Date.now() - hrTimeToMilliseconds(root.span.startTime);
+    const elapsedMs = wallTime() - hrTimeToMilliseconds(root.span.startTime);
     root.reason ??= this.keep?.decide(root, elapsedMs, false);
     const held = this.release(root);
     if (this.keep === undefined || root.reason !== undefined) {

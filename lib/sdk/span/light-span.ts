@@ -21,6 +21,7 @@ import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan, SpanLimits, SpanProcessor, TimedEvent } from '@opentelemetry/sdk-trace-node';
 import { attributesOfException, statusMessage } from '../../conventions/exception.js';
 import { CALL_COUNTS, type CallCounts } from '../../spans/call-counts.js';
+import { wallTime } from '../../spans/clock.js';
 import { LOCAL_ROOT, type LocalRoot } from '../retention/local-root.js';
 import { countPlain, isRecordable, shortened } from './attribute-values.js';
 import { EventsAndLinks } from './events-and-links.js';
@@ -46,9 +47,9 @@ export class LightSpan implements Span, ReadableSpan {
   private droppedAttributes = 0;
   /** How often an attribute was set. There are at most as many attributes. */
   private writes = 0;
-  /** When the span was made, in milliseconds since 1970, and by the clock that never jumps. */
-  private readonly wallMs = Date.now();
+  /** When the span was made, by the clock that never jumps, and in milliseconds since 1970. */
   private readonly steadyMs = performance.now();
+  private readonly wallMs = wallTime(this.steadyMs);
   /** When the span ended, by the clock that never jumps. */
   private endedMs = Number.NaN;
   private isStartGiven = false;
@@ -265,8 +266,11 @@ export class LightSpan implements Span, ReadableSpan {
   /** Sets an end that is given, or that may lie before the start. */
   private endAt(endTime: TimeInput | undefined): void {
     this.finish = this.timeFrom(endTime);
-    if (hrTimeDuration(this.startTime, this.finish)[0] >= 0) return;
-    diag.warn('Inconsistent start and end time, startTime > endTime. Setting span duration to 0ms.', this.startTime, this.finish);
+    const [seconds, nanoseconds] = hrTimeDuration(this.startTime, this.finish);
+    if (seconds >= 0) return;
+    // `Date.now()` has no fractions: it may lie before a start in the same millisecond.
+    if (this.isStartGiven || seconds < -1 || nanoseconds <= 1e9 - 1e6)
+      diag.warn('Inconsistent start and end time, startTime > endTime. Setting span duration to 0ms.', this.startTime, this.finish);
     this.finish = [...this.startTime];
   }
 
@@ -275,7 +279,7 @@ export class LightSpan implements Span, ReadableSpan {
     const given = givenTime(input, this.wallMs, this.steadyMs);
     if (given !== undefined) return given;
     // A start that is given may come from another clock.
-    return this.isStartGiven ? millisToHrTime(Date.now()) : this.timeOf(performance.now());
+    return this.isStartGiven ? millisToHrTime(wallTime()) : this.timeOf(performance.now());
   }
 
   private timeOf(steadyMs: number): HrTime {

@@ -21,6 +21,7 @@ import {
   SamplingDecision,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
+import { wallTime } from '../../../lib/spans/clock.js';
 import { type Random, randomFrom } from '../random.js';
 import { Both, KINDS, link, type Setting } from './both-spans.js';
 
@@ -29,15 +30,18 @@ let steady = 1000.25;
 beforeEach(() => {
   jest.spyOn(Date, 'now').mockImplementation(() => now);
   jest.spyOn(performance, 'now').mockImplementation(() => steady);
+  wallTime();
+  // After a jump ahead, our clock is exactly at this one.
+  now += 10;
 });
 afterEach(() => {
   diag.disable();
   jest.restoreAllMocks();
 });
 
-/** Both clocks go on. */
+/** Both clocks go on. The wall clock has fractions here, so that the SDK's spans have them, too. */
 function pass(ms: number) {
-  now += Math.round(ms);
+  now += ms;
   steady += ms;
 }
 

@@ -1,0 +1,24 @@
+/** The clock of spans. */
+
+/** Milliseconds between 1970 and the zero of `performance.now()`. */
+let offset = performance.timeOrigin;
+
+/**
+ * Returns a time in milliseconds since 1970. Unlike `Date.now()`, it has fractions, so spans of less than a millisecond do not overlap or
+ * leave gaps. It follows the wall clock, also when that is set or the machine has slept. `steadyMs`: the moment, by `performance.now()`;
+ * now, if it is not given. @internal
+ */
+export function wallTime(steadyMs = performance.now()): number {
+  const wallMs = Date.now();
+  const time = offset + steadyMs;
+  if (time >= wallMs && time < wallMs + 1) return time;
+  correct();
+  return offset + steadyMs;
+}
+
+/** Reads both clocks again: the process may have been interrupted between their reading. */
+function correct(): void {
+  const steadyMs = performance.now();
+  const earliest = Date.now() - steadyMs;
+  offset = Math.min(Math.max(offset, earliest), earliest + 0.999);
+}
