@@ -1,10 +1,11 @@
 /** Wraps a method for `@Span()` and `@Traceable()`, and computes the name, attributes and links of each call's span. */
-import type { Attributes, Link, SpanKind, SpanOptions } from '@opentelemetry/api';
+import type { Attributes, Link, SpanKind } from '@opentelemetry/api';
 import { Observable } from 'rxjs';
-import { codeName } from '../conventions/code.js';
+import { codeAttributes, codeName } from '../conventions/code.js';
 import { messages } from '../options/messages.js';
 import { isNoSpanDeclared } from './no-span.decorator.js';
 import { type ResultMemory, runInSpan, type SpanPlan } from '../spans/run-in-span.js';
+import type { FinalSpanOptions } from '../spans/work.js';
 import { markSpanned, spanAttributesOf, toAttributes } from './span-attribute.decorator.js';
 import { guarded } from '../options/trouble.js';
 import { classOf, nameOf } from '../wrapping/class-of-call.js';
@@ -33,7 +34,9 @@ export interface MethodSpan {
 interface CallSite {
   readonly isHidden: boolean;
   readonly spanName: string;
-  readonly plan: Omit<SpanPlan, 'options'> & { readonly codeName: string; readonly options: SpanOptions };
+  /** The method, as `Class.method`. */
+  readonly code: string;
+  readonly plan: Omit<SpanPlan, 'options'> & { readonly options: FinalSpanOptions };
 }
 
 /** Wraps a method that `target` declares: a prototype, or a class for static methods. @internal */
@@ -80,13 +83,14 @@ function describeSite(target: object, method: string | symbol, owner: object, op
   return {
     isHidden: isNoSpanDeclared(classRef, target, method),
     spanName: typeof options.name === 'string' && options.name !== '' ? options.name : code,
+    code,
     plan: {
-      codeName: code,
       isRoot: root,
       memory,
       options: {
         kind,
-        attributes: typeof attributes === 'object' ? toAttributes(attributes) : undefined,
+        attributes: { ...(typeof attributes === 'object' ? toAttributes(attributes) : undefined), ...codeAttributes(code) },
+        areAttributesFinal: true,
         links: links === undefined || typeof links === 'function' ? undefined : [...links],
       },
       resultAttributes:
@@ -98,26 +102,32 @@ function describeSite(target: object, method: string | symbol, owner: object, op
 function nameOfCall(site: CallSite, { name }: MethodSpan, args: unknown[]): string | (() => string) {
   if (typeof name !== 'function') return site.spanName;
   return () => {
-    const chosen: unknown = guarded(messages.spanOption('name', site.plan.codeName), () => name(...args), site.spanName);
+    const chosen: unknown = guarded(messages.spanOption('name', site.code), () => name(...args), site.spanName);
     return typeof chosen === 'string' && chosen !== '' ? chosen : site.spanName;
   };
 }
 
 /** Returns the plan of one call. Options that depend on its arguments are computed only if the span may record. */
 function planOfCall(
-  { plan }: CallSite,
+  { code, plan }: CallSite,
   { attributes, links, perCall }: MethodSpan,
   argumentAttributes: ((args: readonly unknown[]) => Attributes) | undefined,
   args: unknown[],
 ): SpanPlan {
-  const { codeName: code, options: fixed } = plan;
-  const options = (): SpanOptions => {
+  const { options: fixed } = plan;
+  const options = (): FinalSpanOptions => {
     const own = perCall === undefined ? undefined : guarded(messages.spanOption('options', code), () => perCall(...args), undefined);
     const added = typeof attributes === 'function' ? () => attributes(...args) : () => own?.attributes;
     const linked = typeof links === 'function' ? () => links(...args) : () => own?.links ?? fixed.links ?? [];
     return {
       kind: own?.kind ?? fixed.kind,
-      attributes: { ...argumentAttributes?.(args), ...fixed.attributes, ...attributesFrom(messages.spanOption('attributes', code), added) },
+      attributes: {
+        ...argumentAttributes?.(args),
+        ...fixed.attributes,
+        ...attributesFrom(messages.spanOption('attributes', code), added),
+        ...codeAttributes(code),
+      },
+      areAttributesFinal: true,
       links: guarded(messages.spanOption('links', code), () => [...linked()], []),
     };
   };

@@ -6,9 +6,9 @@ export function codeName(className: string, method: string): string {
   return className === '' ? method : `${className}.${method}`;
 }
 
-/** Returns `code.function.name` of a method. */
-export function codeAttributes(className: string, method: string): Attributes {
-  return { 'code.function.name': codeName(className, method) };
+/** Returns the attributes of a method. `name`: as of {@link codeName}. */
+export function codeAttributes(name: string): Attributes {
+  return { 'code.function.name': name };
 }
 
 /** Sets `code.function.name`. On a started span this costs half as much as a start attribute. */

@@ -135,8 +135,10 @@ export function knownDecision(rule: SamplingRule, ids: PooledIdGenerator): (pare
   };
 }
 
-/** An id that is kept keeps the text of its pool, so the pool is small. */
-const POOL_BYTES = 512;
+/** How much is asked of the system at once. */
+const POOL_BYTES = 16_384;
+/** How much of it becomes digits at once. An id that is kept keeps this text, so it is short. */
+const PART_BYTES = 512;
 const TRACE_ID_LENGTH = 32;
 const SPAN_ID_LENGTH = 16;
 
@@ -146,6 +148,7 @@ const SPAN_ID_LENGTH = 16;
  */
 export class PooledIdGenerator {
   private readonly bytes = Buffer.allocUnsafeSlow(POOL_BYTES);
+  private usedBytes = POOL_BYTES;
   private digits = '';
   private used = 0;
   private peeked: string | undefined;
@@ -165,7 +168,11 @@ export class PooledIdGenerator {
 
   private cut(length: number): string {
     if (this.used + length > this.digits.length) {
-      this.digits = randomFillSync(this.bytes).toString('hex');
+      if (this.usedBytes === POOL_BYTES) {
+        randomFillSync(this.bytes);
+        this.usedBytes = 0;
+      }
+      this.digits = this.bytes.toString('hex', this.usedBytes, (this.usedBytes += PART_BYTES));
       this.used = 0;
     }
     const from = this.used;

@@ -1,6 +1,6 @@
 /** An inbound operation from the start of its span to its end. Handlers, filters, results and the application's end report to it. */
 import type { Attributes, Context, Span } from '@opentelemetry/api';
-import { codeAttributes } from '../conventions/code.js';
+import { codeAttributes, codeName } from '../conventions/code.js';
 import { recordClosing, recordCutOff, recordFailure, recordGoingOn } from '../conventions/failure.js';
 import { messages } from '../options/messages.js';
 import { reportTrouble } from '../options/trouble.js';
@@ -112,7 +112,7 @@ export class InboundWork extends RunningSpan implements Work, InFlightOperation 
 
   /** Records the class and method of the handler on the span. */
   handledBy(className: string, method: string): void {
-    if (this.span.isRecording()) this.span.setAttributes(codeAttributes(className, method));
+    if (this.span.isRecording()) this.span.setAttributes(codeAttributes(codeName(className, method)));
   }
 
   /** Called when the handler has returned. It is done when `settled` settles; without `settled` it is done now. */

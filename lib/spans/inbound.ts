@@ -1,6 +1,6 @@
 /** Inbound operations: decides whether one is traced and in which trace, opens its span, and runs its handler. */
 import { type Attributes, type Context, context, type Link, type Span, SpanKind, type TextMapGetter, trace } from '@opentelemetry/api';
-import { codeAttributes } from '../conventions/code.js';
+import { codeAttributes, codeName } from '../conventions/code.js';
 import { anyRule } from '../options/ignore-rules.js';
 import { messages } from '../options/messages.js';
 import type { InboundMessage, InboundRequest } from '../options/tracing-options.js';
@@ -123,7 +123,7 @@ function startSpan({ tracer }: TracingApplication, operation: InboundOperation, 
 function attributesOf(operation: InboundOperation): Attributes {
   const { handler } = operation;
   const own = operation.attributes();
-  return handler === undefined ? own : { ...own, ...codeAttributes(handler.className, handler.method) };
+  return handler === undefined ? own : { ...own, ...codeAttributes(codeName(handler.className, handler.method)) };
 }
 
 /** Returns the span that another instrumentation has opened for the operation, if any. It may have ended. */

@@ -27,7 +27,7 @@ export interface CallSite {
   readonly plan: SpanPlan;
   /** A call that returns a value sooner is counted. Milliseconds. */
   readonly countBelowMs: number;
-  /** Computes attributes from the arguments of a call. */
+  /** Computes all attributes of a call, if they depend on its arguments. */
   readonly attributesOf?: ((args: readonly unknown[]) => Attributes) | undefined;
   /** True if calls go on after they have returned. Their spans open at once. Learned from the results. */
   isAsync: boolean;
@@ -93,7 +93,8 @@ function runInside(
 }
 
 function planOf({ plan, attributesOf }: CallSite, args: readonly unknown[]): SpanPlan {
-  return attributesOf === undefined ? plan : { ...plan, options: () => ({ attributes: attributesOf(args) }) };
+  if (attributesOf === undefined) return plan;
+  return { ...plan, options: () => ({ attributes: attributesOf(args), areAttributesFinal: true }) };
 }
 
 /** A call that is pending, for code that ends it by itself. @internal */

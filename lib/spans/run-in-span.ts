@@ -1,6 +1,5 @@
 /** Opens local spans: for a call, whose result ends the span, or for code that ends it. */
 import { type Attributes, type Context, context, type Span, type SpanOptions, trace } from '@opentelemetry/api';
-import { setCodeName } from '../conventions/code.js';
 import { messages } from '../options/messages.js';
 import { wallTime } from './clock.js';
 import { attach, linksTo } from './context.js';
@@ -8,16 +7,14 @@ import { isLazy, NON_RECORDING_SPAN, RunningSpan, shapeOf } from './running-span
 import { reportTrouble } from '../options/trouble.js';
 import { isSuppressed } from '../propagation/context-values.js';
 import { track } from './track.js';
-import { applicationIn, type TracingApplication, withWork, workIn } from './work.js';
+import { applicationIn, type FinalSpanOptions, type TracingApplication, withWork, workIn } from './work.js';
 
 /** How a local span is opened. @internal */
 export interface SpanPlan {
   /** The application that the span belongs to. @default that of the active work, else the oldest running application */
   readonly application?: TracingApplication | undefined;
   /** A function is called only for a span that may record, and must not throw. */
-  readonly options: SpanOptions | (() => SpanOptions);
-  /** The method that runs, as `Class.method`. */
-  readonly codeName?: string | undefined;
+  readonly options: SpanOptions | FinalSpanOptions | (() => SpanOptions | FinalSpanOptions);
   /** True to start a new trace. The span that was active becomes a link. */
   readonly isRoot?: boolean | undefined;
   /** Milliseconds since 1970. */
@@ -139,7 +136,6 @@ export function openLocalSpan(name: string | (() => string), plan: SpanPlan, par
   const base = plan.isRoot === true ? trace.deleteSpan(parent) : parent;
   try {
     const span = startSpan(application, name, optionsOf(plan, parent), base);
-    if (plan.codeName !== undefined && span.isRecording()) setCodeName(span, plan.codeName);
     const active = trace.setSpan(base, span);
     const isSameApplication = plan.application === undefined || work?.application === application;
     const ctx = isSameApplication ? active : withWork(active, { application, within: work?.within ?? work });

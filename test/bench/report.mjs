@@ -17,15 +17,15 @@ export function requestTable({ node, route, results }) {
   const adapters = Object.keys(results);
   const shown = variants.filter(({ id }) => adapters.some(adapter => id in results[adapter].flat()[0]));
   const added = Object.fromEntries(adapters.map(adapter => [adapter, addedCpu(results[adapter])]));
-  const head = ['variant', ...adapters.flatMap(adapter => [`${adapter}, µs`, 'spans'])];
+  const head = ['variant', ...adapters.flatMap(adapter => [`${adapter}, µs`, 'spans', 'p99, ms'])];
   const rows = shown.map(({ id, title }) => [
     `(${id}) ${title}`,
     ...adapters.flatMap(adapter => {
       const rounds = results[adapter].flat();
-      if (!(id in rounds[0])) return ['', ''];
+      if (!(id in rounds[0])) return ['', '', ''];
       const cost =
         id === BARE ? `= ${range(middle(rounds.map(round => round[id].cpuUs)))}` : range(middle(values(added[adapter], id)), '+');
-      return [cost, spans(median(rounds.map(round => round[id].spans)))];
+      return [cost, spans(median(rounds.map(round => round[id].spans))), range(middle(rounds.map(round => round[id].p99Ms)), '', 1)];
     }),
   ]);
   return [`#### \`/${route}/:id\` on Node ${node}`, '', table(head, rows), '', ratioTable(route, added)].join('\n');

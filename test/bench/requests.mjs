@@ -9,7 +9,8 @@ const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
 /**
  * Starts all variants `fleets` times (how the compiler and memory happen to fall differs between processes) and visits them in `rounds`
  * rounds each; per visit the load runs for `leadMs` unmeasured and `windowMs` measured. Resolves to one list of rounds per fleet; a round
- * has for each variant the CPU time in µs of a request and how many spans one has been exported with so far.
+ * has for each variant the CPU time in µs of a request, how many spans one has been exported with so far, and the time in ms within which 99 %
+ * of the answers came.
  */
 export async function measureRequests({ node, adapter, route, variants, fleets, rounds, warmUpMs, leadMs, windowMs, peers, tell }) {
   const [load, downstream] = await Promise.all([startLoad(), startDownstream()]);
@@ -62,10 +63,10 @@ async function visit({ load, server, variant, route, leadMs, windowMs }) {
     await pause(windowMs);
     after = await server.ask('sample');
   }
-  const { problem } = await load.ask('stop');
+  const { problem, p99Ms } = await load.ask('stop');
   const handled = after.handled - before.handled;
   if (problem !== undefined || handled === 0) throw new Error(`${variant.id}: ${problem ?? 'no request was handled'}\n${server.output()}`);
-  return { cpuUs: (after.cpuUs - before.cpuUs) / handled, spans: after.spans / after.handled };
+  return { cpuUs: (after.cpuUs - before.cpuUs) / handled, spans: after.spans / after.handled, p99Ms };
 }
 
 function rotated(list, by) {

@@ -2,7 +2,7 @@
 import type { Attributes } from '@opentelemetry/api';
 import { VersioningType } from '@nestjs/common';
 import type { AbstractHttpAdapter, ApplicationConfig } from '@nestjs/core';
-import { codeAttributes } from '../../conventions/code.js';
+import { codeAttributes, codeName } from '../../conventions/code.js';
 import { type DeclaredHandler, declaredHandler } from '../../nest/handlers.js';
 import { inContext } from '../../spans/context.js';
 import type { TracingApplication } from '../../spans/work.js';
@@ -114,7 +114,7 @@ export class DeclaredRoutes {
   private routeOf(path: string, { className, method, isUntraced, hasHost }: DeclaredHandler): Route {
     const versioning = this.config.getVersioning();
     const isDecided = !hasHost && (versioning === undefined || versioning.type === VersioningType.URI);
-    const handlerAttributes = codeAttributes(className, method);
+    const handlerAttributes = codeAttributes(codeName(className, method));
     return {
       path,
       isDecided,

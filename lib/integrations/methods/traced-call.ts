@@ -3,7 +3,7 @@ import type { Context } from '@opentelemetry/api';
 import { isNoSpanDeclared } from '../../api/no-span.decorator.js';
 import { isSpanned, spanAttributesOf } from '../../api/span-attribute.decorator.js';
 import { type Step, stepAttributes } from './attributes.js';
-import { codeName } from '../../conventions/code.js';
+import { codeAttributes, codeName } from '../../conventions/code.js';
 import { activeContext } from '../../spans/context.js';
 import { type CallSite, isRecordingIn, runPending } from '../../spans/pending-call.js';
 import { isUntraced } from '../../spans/run-in-span.js';
@@ -106,18 +106,17 @@ class Sites {
     if (holder === undefined && isOverridden(isStatic ? classRef : (classRef.prototype as object), target, name)) return undefined;
     const code = codeName(nameOf(classRef) || nameOf(declaring), name);
     const label = code + suffix;
-    const attributesOf = spanAttributesOf(target, name);
+    const attributes = { ...(step === undefined ? undefined : stepAttributes(step)), ...codeAttributes(code) };
+    const argumentAttributes = spanAttributesOf(target, name);
     return {
       name: label,
-      plan: { codeName: code, options: step === undefined ? NO_OPTIONS : { attributes: stepAttributes(step) }, memory: { isLazy: false } },
-      countBelowMs: attributesOf === undefined ? countBelowMs : 0,
-      attributesOf,
+      plan: { options: { attributes, areAttributesFinal: true }, memory: { isLazy: false } },
+      countBelowMs: argumentAttributes === undefined ? countBelowMs : 0,
+      attributesOf: argumentAttributes && (args => ({ ...argumentAttributes(args), ...attributes })),
       isAsync,
     };
   }
 }
-
-const NO_OPTIONS = {};
 
 /** Returns true if a traced method of a subclass hides the method, so that only `super` reaches it. One span is enough for both. */
 function isOverridden(bottom: object, target: object, name: string): boolean {

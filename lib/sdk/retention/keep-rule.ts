@@ -4,6 +4,7 @@ import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import type { KeepReason } from '../../conventions/retention.js';
 import type { ResolvedKeepOptions } from '../../options/resolved-retention.js';
 import { guarded } from '../../options/trouble.js';
+import { LightSpan } from '../span/light-span.js';
 import type { HeldRoot } from './local-root.js';
 import { isWithin, thresholdOf, withThreshold } from './probability.js';
 import { SlowRequests } from './slow-requests.js';
@@ -85,6 +86,7 @@ export class KeepRule {
 }
 
 /** @internal */
-export function hasFailed({ status }: Pick<ReadableSpan, 'status'>): boolean {
-  return status.code === SpanStatusCode.ERROR;
+export function hasFailed(span: Pick<ReadableSpan, 'status'>): boolean {
+  // A span of ours makes its status when it is read.
+  return (span instanceof LightSpan ? span.outcome : span.status)?.code === SpanStatusCode.ERROR;
 }

@@ -1,6 +1,7 @@
 /** The load generator: keep-alive connections that send the next request as soon as the answer is complete. */
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers';
 import { answer, tell } from './parent.mjs';
 
@@ -25,6 +26,7 @@ class Connection {
   }
 
   send() {
+    this.sentAt = performance.now();
     this.next = (this.next + 1) % DISTINCT_REQUESTS;
     this.socket.write(this.run.requests[this.next]);
   }
@@ -36,6 +38,7 @@ class Connection {
       return;
     }
     if (this.received.length > 0) this.received = Buffer.alloc(0);
+    this.run.latencies.push(performance.now() - this.sentAt);
     if (chunk[9] === 50) this.run.responses++;
     else this.run.problem ??= chunk.toString('latin1', 0, 200);
     if (this.run.isOver) this.socket.end();
@@ -56,7 +59,7 @@ class Connection {
 
 function start({ port, path, caller }) {
   let open = CONNECTIONS;
-  const run = { responses: 0, problem: undefined, isOver: false, requests: requests(port, path, caller) };
+  const run = { responses: 0, latencies: [], problem: undefined, isOver: false, requests: requests(port, path, caller) };
   const ended = new Promise(resolve => (run.closed = () => --open === 0 && resolve()));
   for (let i = 0; i < CONNECTIONS; i++) new Connection(run, port, i * (DISTINCT_REQUESTS / CONNECTIONS));
   running = { run, ended };
@@ -73,7 +76,8 @@ async function stop() {
   const { run, ended } = running;
   run.isOver = true;
   await ended;
-  return { responses: run.responses, problem: run.problem };
+  const latencies = Float64Array.from(run.latencies).sort();
+  return { responses: run.responses, problem: run.problem, p99Ms: latencies[Math.floor(latencies.length * 0.99)] };
 }
 
 /** Requests that differ in their ids; `caller` says what trace context they bring. */
