@@ -1,9 +1,9 @@
 /** A running application: its options, tracer and propagator, which all imports of the module share. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Context, type TextMapPropagator, trace, type Tracer } from '@opentelemetry/api';
+import { type Context, type TextMapPropagator, trace } from '@opentelemetry/api';
 import { wallTime } from './spans/clock.js';
 import { undoAll } from './wrapping/replace-method.js';
-import { discharge, enlist, type TracingApplication } from './spans/work.js';
+import { discharge, enlist, type SpanStarter, type TracingApplication } from './spans/work.js';
 import { reportUnseenCopies } from './sdk/api-copies.js';
 import { disableEarly, registerInstrumentations } from './sdk/instrumentations.js';
 import { createPipeline, type Pipeline } from './sdk/pipeline.js';
@@ -36,7 +36,7 @@ type Load = (options: ResolvedTracingOptions) => Promise<unknown>;
 
 /** The state that all imports of the module share while the application runs. @internal */
 export class RunningApplication implements TracingApplication {
-  readonly tracer: Pick<Tracer, 'startSpan'>;
+  readonly tracer: SpanStarter;
   readonly propagator: TextMapPropagator;
   readonly isEnabled: boolean;
   readonly inbound: ResolvedTracingOptions['inbound'];

@@ -11,7 +11,7 @@ export interface PeerSocket {
   [PEER]?: Peer;
 }
 
-interface Peer {
+export interface Peer {
   readonly address: string | undefined;
   readonly port: number | undefined;
   readonly scheme: 'http' | 'https';

@@ -1,18 +1,19 @@
 /** Connects the application with a provider: one that is already registered, or one built from the options. */
-import { type Context, type Span, type TextMapPropagator, trace, type Tracer, type TracerProvider } from '@opentelemetry/api';
+import { type Context, type Span, type TextMapPropagator, trace, type TracerProvider } from '@opentelemetry/api';
 import { Logger } from '@nestjs/common';
 import { reportTrouble } from '../options/trouble.js';
 import { messages } from '../options/messages.js';
 import { readText } from '../options/environment.js';
 import type { ResolvedTracingOptions } from '../options/resolved-options.js';
 import { SCOPE } from '../options/version.js';
+import type { SpanStarter } from '../spans/work.js';
 import { foreignPropagator, foreignProvider, GlobalRegistration } from './global-registration.js';
 import type { OwnProvider, ProviderInUse } from './provider.js';
 
 /** @internal */
 export interface Pipeline {
   /** The tracer of the provider in use, in the scope of this package. */
-  readonly tracer: Pick<Tracer, 'startSpan'>;
+  readonly tracer: SpanStarter;
   /** The provider in use. */
   readonly provider: TracerProvider;
   readonly propagator: TextMapPropagator;

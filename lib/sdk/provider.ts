@@ -1,5 +1,5 @@
 /** Builds the SDK provider from the options and the environment. */
-import { type Context, type Span, TraceFlags, type Tracer, type TracerProvider } from '@opentelemetry/api';
+import { type Context, type Span, TraceFlags, type TracerProvider } from '@opentelemetry/api';
 import { Logger } from '@nestjs/common';
 import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { classOf } from '../options/checks.js';
@@ -8,6 +8,7 @@ import { messages } from '../options/messages.js';
 import type { ChosenExporter, ResolvedTracingOptions, ResolvedViewerOptions } from '../options/resolved-options.js';
 import { SCOPE } from '../options/version.js';
 import { isAsked } from '../propagation/context-values.js';
+import type { SpanStarter } from '../spans/work.js';
 import type { FinishedSpan } from '../viewer/model/trace-span.js';
 import type { ViewerLink } from '../viewer/server/viewer-link.js';
 import type { TraceViewer, WaterfallExporter } from '../viewer/waterfall.exporter.js';
@@ -25,7 +26,7 @@ export interface ProviderInUse {
   /** The provider to register with the API. Undefined if another one is registered. */
   readonly provider: TracerProvider | undefined;
   /** It has the instrumentation scope of this package. */
-  readonly tracer: Pick<Tracer, 'startSpan'>;
+  readonly tracer: SpanStarter;
   /** Resolves when all ended spans are delivered or dropped. */
   readonly forceFlush: () => Promise<unknown>;
   /** Each exports the ended spans of one exporter or processor. */

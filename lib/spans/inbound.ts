@@ -8,6 +8,7 @@ import { guarded, reportTrouble } from '../options/trouble.js';
 import { asked } from '../propagation/context-values.js';
 import { headerGetter, messageHeaderGetter } from '../propagation/message-headers.js';
 import { LazyContext, linksTo, SLIM_ROOT } from './context.js';
+import type { SpanFacts } from './facts.js';
 import { InFlightOperations } from './in-flight.js';
 import { type Inbound, InboundWork, type Opening, type OperationEnding } from './inbound-work.js';
 import { isUntraced } from './run-in-span.js';
@@ -21,6 +22,8 @@ export interface InboundOperation extends OperationEnding {
   readonly name: string;
   /** Called only for a span that may record. The result must not be changed later. */
   attributes(): Attributes;
+  /** Called in place of {@link attributes} for a span of the built-in tracer. @default the attributes */
+  facts?(): SpanFacts;
   /** The message that rules receive. Its headers carry the caller's context, unless that is in {@link within}. */
   readonly message: InboundMessage | InboundRequest;
   /** Returns true if a rule ignores the operation. @default applies `inbound.ignoreMessages` to {@link message} */
@@ -116,7 +119,9 @@ function workOf(
 function startSpan({ tracer }: TracingApplication, operation: InboundOperation, parent: Context, links: Link[] | undefined): Span {
   const { name, kind } = operation;
   const all = operation.links === undefined ? links : [...(links ?? []), ...operation.links];
-  const options: FinalSpanOptions = { kind, attributes: attributesOf(operation), links: all, areAttributesFinal: true };
+  const facts = tracer.takesFacts === true ? operation.facts?.() : undefined;
+  const attributes = facts === undefined ? attributesOf(operation) : undefined;
+  const options: FinalSpanOptions = { kind, attributes, facts, links: all, areAttributesFinal: true };
   return tracer.startSpan(name, options, parent);
 }
 

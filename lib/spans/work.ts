@@ -1,6 +1,7 @@
 /** The unit of work in a context: which application it belongs to, and whether it is traced. */
 import { type Context, context, propagation, type Span, type SpanOptions, type TextMapPropagator, type Tracer } from '@opentelemetry/api';
 import { untracedContext, WORK } from './context.js';
+import type { SpanFacts } from './facts.js';
 import { NON_RECORDING_SPAN, type ResultShape, RunningSpan } from './running-span.js';
 import type {
   ResolvedDatabaseOptions,
@@ -17,7 +18,7 @@ export interface TracingApplication {
   /** True after the application has begun to close. */
   readonly isClosing: boolean;
   /** The tracer of the provider in use. */
-  readonly tracer: Pick<Tracer, 'startSpan'>;
+  readonly tracer: SpanStarter;
   /** Reads and writes the headers of every carrier. */
   readonly propagator: TextMapPropagator;
   readonly inbound: ResolvedInboundOptions;
@@ -46,7 +47,12 @@ export interface TracingApplication {
 export interface FinalSpanOptions extends SpanOptions {
   /** True if nobody changes the attributes any more. */
   readonly areAttributesFinal: true;
+  /** Stand for the attributes, if the tracer takes facts. */
+  readonly facts?: SpanFacts | undefined;
 }
+
+/** A tracer that our spans start on. The built-in one takes facts in place of attributes. @internal */
+export type SpanStarter = Pick<Tracer, 'startSpan'> & { readonly takesFacts?: boolean };
 
 /** A unit of work that a context carries: a request, a message or a root span. @internal */
 export interface Work {

@@ -9,7 +9,7 @@ import { inContext } from '../../spans/context.js';
 import { type InboundOperation, type InboundOperations, startInbound } from '../../spans/inbound.js';
 import type { InboundWork, Opening } from '../../spans/inbound-work.js';
 import { type TracingApplication, UntracedWork, workIn } from '../../spans/work.js';
-import { requestHeaderAttributes, serverRequestAttributes, serverSpanName } from './attributes.js';
+import { serverSpanName } from './attributes.js';
 import type { DeclaredRoutes, FastifyRequest } from './declared-routes.js';
 import { expressMount, pathname, strippedPath } from './express-route.js';
 import type { IncomingMessage, OutgoingMessage } from './http-messages.js';
@@ -24,6 +24,7 @@ import {
   RPC_METADATA,
   type TracedRequest,
 } from './request-work.js';
+import { requestHeaderAttributes, ServerFacts } from './server-facts.js';
 import { ServerRequest, URL_HEADER } from './server-request.js';
 
 /** Traces the requests of one application. */
@@ -178,9 +179,12 @@ class HttpOperation implements InboundOperation {
   }
 
   attributes() {
-    const options = this.server.inbound.application.inbound;
-    if (this.openedElsewhere === undefined) return serverRequestAttributes(this.message, options);
-    return requestHeaderAttributes(this.message, options.captureRequestHeaders);
+    if (this.openedElsewhere === undefined) return this.facts().toAttributes();
+    return requestHeaderAttributes(this.message, this.server.inbound.application.inbound.captureRequestHeaders);
+  }
+
+  facts(): ServerFacts {
+    return new ServerFacts(this.message, this.server.inbound.application.inbound);
   }
 
   createWork(opening: Opening): InboundWork {

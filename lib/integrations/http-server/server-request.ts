@@ -1,10 +1,12 @@
 /** The work of one HTTP request until its response closes: completes its SERVER span step by step, and ends it once. */
 import { type Attributes, type Context, SpanStatusCode } from '@opentelemetry/api';
+import { codeAttributes, codeName } from '../../conventions/code.js';
 import { errorType, exceptionMessage } from '../../conventions/exception.js';
 import { markFailure, recordCutOff, recordExceptionOnce } from '../../conventions/failure.js';
 import { messages } from '../../options/messages.js';
 import { guarded, reportTrouble } from '../../options/trouble.js';
 import { wallTime } from '../../spans/clock.js';
+import { factsOf } from '../../spans/facts.js';
 import type { InboundOperations } from '../../spans/inbound.js';
 import { InboundWork, type Opening } from '../../spans/inbound-work.js';
 import { capturedInput, type ParsedRequest } from './captured-input.js';
@@ -21,6 +23,7 @@ import {
   watchSource,
 } from './http-messages.js';
 import { emitInWork, type RequestWork, setRequestWork, type TracedRequest } from './request-work.js';
+import { ServerFacts } from './server-facts.js';
 
 /** This response header is sent while a viewer is set. */
 export const URL_HEADER = 'x-trace-url';
@@ -92,7 +95,7 @@ export class ServerRequest extends InboundWork implements TracedRequest, Request
     this.hasHandler = hasHandler;
     this.undecided = undefined;
     if (!this.span.isRecording()) return;
-    this.span.setAttributes(attributes);
+    this.add(attributes);
     if (route === undefined || this.nameCount > 0) return;
     this.span.updateName(serverSpanName(this.request.method, route, this.application.inbound.knownMethods));
   }
@@ -114,7 +117,7 @@ export class ServerRequest extends InboundWork implements TracedRequest, Request
     this.nameCount += 1;
     if (!this.span.isRecording()) return;
     this.span.updateName(this.nameCount === 1 ? name : SEVERAL);
-    if (this.nameCount === 1) this.span.setAttributes(attributes());
+    if (this.nameCount === 1) this.add(attributes());
   }
 
   override answeredWith(thrown: unknown): void {
@@ -129,7 +132,7 @@ export class ServerRequest extends InboundWork implements TracedRequest, Request
   override handledBy(className: string, method: string): void {
     if (this.hasHandler) return;
     this.hasHandler = true;
-    super.handledBy(className, method);
+    if (this.span.isRecording()) this.add(codeAttributes(codeName(className, method)));
   }
 
   override threw(thrown: unknown): void {
@@ -211,6 +214,13 @@ export class ServerRequest extends InboundWork implements TracedRequest, Request
     this.connection?.leave(this);
   }
 
+  /** Adds attributes to the span that are not changed later. */
+  private add(attributes: Attributes): void {
+    const facts = factsOf(this.span);
+    if (facts instanceof ServerFacts) facts.add(attributes);
+    else this.span.setAttributes(attributes);
+  }
+
   /** Adds everything to the span that is known when the response is over. */
   private complete(isFinished: boolean): void {
     const { span, request, response } = this;
@@ -239,7 +249,7 @@ export class ServerRequest extends InboundWork implements TracedRequest, Request
       if (answered !== undefined || this.isTruncated) markFailure(span, this.lastThrown);
       span.setAttributes(serverResponseAttributes(undefined, undefined, getHeader, inbound));
     } else {
-      span.setAttributes(serverResponseAttributes(statusCode, failure, getHeader, inbound));
+      this.add(serverResponseAttributes(statusCode, failure, getHeader, inbound));
       if (failure !== undefined) {
         const message = this.hasThrown ? exceptionMessage(this.lastThrown) : undefined;
         span.setStatus(message ? { code: SpanStatusCode.ERROR, message } : { code: SpanStatusCode.ERROR });

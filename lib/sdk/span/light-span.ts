@@ -22,6 +22,7 @@ import type { ReadableSpan, SpanLimits, SpanProcessor, TimedEvent } from '@opent
 import { attributesOfException, statusMessage } from '../../conventions/exception.js';
 import { CALL_COUNTS, type CallCounts } from '../../spans/call-counts.js';
 import { wallTime } from '../../spans/clock.js';
+import { FACTS, type SpanFacts } from '../../spans/facts.js';
 import { LOCAL_ROOT, type LocalRoot } from '../retention/local-root.js';
 import { countPlain, isRecordable, shortened } from './attribute-values.js';
 import { EventsAndLinks } from './events-and-links.js';
@@ -40,6 +41,8 @@ export class LightSpan implements Span, ReadableSpan {
   ended = false;
   /** The request, message or job that the span belongs to. */
   [LOCAL_ROOT]: LocalRoot | undefined = undefined;
+  /** Stand for the first attributes until somebody reads or sets one. */
+  [FACTS]: SpanFacts | undefined = undefined;
   /** Calls inside of the span that have no span of their own. */
   [CALL_COUNTS]: CallCounts | undefined = undefined;
   /** The attributes of its own. Undefined while it has none but {@link shared}. */
@@ -117,6 +120,7 @@ export class LightSpan implements Span, ReadableSpan {
   }
 
   get droppedAttributesCount(): number {
+    if (this[FACTS] !== undefined) this.makeOwn();
     return this.sharedAttributes === undefined ? this.droppedAttributes : 0;
   }
 
@@ -226,17 +230,18 @@ export class LightSpan implements Span, ReadableSpan {
   }
 
   private makeOwn(): Attributes {
-    const { shared } = this;
-    this.shared = undefined;
-    const count = shared === undefined ? 0 : this.countIfKept(shared);
+    const known = this[FACTS]?.toAttributes();
+    const first = known ?? this.shared;
+    this.shared = this[FACTS] = undefined;
+    const count = first === undefined ? 0 : this.countIfKept(first);
     if (count >= 0) {
       this.writes = count;
-      return (this.own = { ...shared });
+      return (this.own = known ?? { ...first });
     }
     this.own = {};
-    for (const key in shared) {
-      const value = shared[key];
-      if (Object.hasOwn(shared, key) && isRecordable(key, value)) this.put(key, value);
+    for (const key in first) {
+      const value = first[key];
+      if (Object.hasOwn(first, key) && isRecordable(key, value)) this.put(key, value);
     }
     return this.own;
   }

@@ -21,6 +21,7 @@ import type { Resource } from '@opentelemetry/resources';
 import { type IdGenerator, type Sampler, SamplingDecision, type SpanLimits, type SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { SCOPE } from '../../options/version.js';
 import { ReceivedSpanContext } from '../../propagation/context-values.js';
+import { FACTS } from '../../spans/facts.js';
 import type { FinalSpanOptions } from '../../spans/work.js';
 import { INSPECT, type InspectArguments, inspectAs, knownAttributes } from './inspect.js';
 import { LightSpan, type SpanSource } from './light-span.js';
@@ -54,6 +55,7 @@ export class LightTracer implements Tracer, SpanSource {
   readonly resource: Resource;
   readonly limits: Readonly<Required<SpanLimits>>;
   readonly processors: readonly SpanProcessor[];
+  readonly takesFacts = true;
   /** For other scopes than ours, whose spans nobody has asked for yet. */
   private readonly standIn: TracerSettings['standIn'] = undefined;
 
@@ -88,14 +90,16 @@ export class LightTracer implements Tracer, SpanSource {
       const ids = { traceId, spanId, traceFlags: TraceFlags.SAMPLED, traceState: parent?.traceState };
       if (options.areAttributesFinal !== true)
         return this.begin(new LightSpan(this, name, kind, ids, parent, undefined), options.attributes, options, ctx);
-      return this.begin(new LightSpan(this, name, kind, ids, parent, options.attributes), undefined, options, ctx);
+      const span = new LightSpan(this, name, kind, ids, parent, options.attributes);
+      span[FACTS] = options.facts;
+      return this.begin(span, undefined, options, ctx);
     }
     const links = (options.links ?? []).map(({ context: linked, attributes }) => ({
       context: linked,
       attributes: sanitizeAttributes(attributes),
     }));
     // The sampler may change the attributes.
-    const attributes = sanitizeAttributes(options.attributes);
+    const attributes = sanitizeAttributes(options.facts?.toAttributes() ?? options.attributes);
     const result = settings.sampler.shouldSample(ctx, traceId, name, kind, attributes, links);
     const traceFlags = result.decision === SamplingDecision.RECORD_AND_SAMPLED ? TraceFlags.SAMPLED : TraceFlags.NONE;
     const ids: SpanContext = { traceId, spanId, traceFlags, traceState: result.traceState ?? parent?.traceState };

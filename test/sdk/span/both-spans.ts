@@ -114,7 +114,11 @@ export class Both {
     return [this.on(this.sdk, act), this.on(this.ours, act)];
   }
 
-  start(name: string, options?: SpanOptions & { areAttributesFinal?: boolean }, parent: Context = ROOT_CONTEXT): BothSpans {
+  start(
+    name: string,
+    options?: SpanOptions & { areAttributesFinal?: boolean; facts?: object | undefined },
+    parent: Context = ROOT_CONTEXT,
+  ): BothSpans {
     return new BothSpans(
       this,
       this.each(({ tracer }) => tracer.startSpan(name, options, parent)),

@@ -292,11 +292,13 @@ describe('a span of our provider equals the span of the SDK', () => {
       const parent = Object.values(PARENTS)[random(Object.keys(PARENTS).length)]!;
       const kind = KINDS[random(KINDS.length)];
       const areAttributesFinal = random(2) === 0;
+      const facts = random(2) === 0 ? { toAttributes: () => ({ ...attributes }) } : undefined;
       const spans = both.start(
         `span ${left}`,
         {
           attributes,
           areAttributesFinal,
+          facts,
           links: Array.from({ length: random(4) }, () => link(randomAttributes(random, 4))),
           ...(kind === undefined ? {} : { kind }),
         },
