@@ -36,6 +36,14 @@ describe('the clock of spans', () => {
     }
   });
 
+  it('recovers from a clock that told no time', () => {
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => Number.NaN);
+    wallTime();
+    clock.mockRestore();
+    wallTime();
+    expect(Math.abs(wallTime() - Date.now())).toBeLessThan(2);
+  });
+
   it('is read again if the process was interrupted between two readings', () => {
     const [wall, steady] = [Date.now(), performance.now()];
     let [passed, isInterrupted] = [0, false];
