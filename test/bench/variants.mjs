@@ -33,9 +33,11 @@ export const variants = [
     setUp: 'ours',
     options: { hasSpan: true, keep: true, fold: true },
   },
+  { id: 'bo', title: 'nestjs-tracing, sent by OTLP', setUp: 'ours', options: { exporter: 'sent' } },
   { id: 'bn', title: 'nestjs-tracing, `budget: false`', setUp: 'ours', options: { budget: false } },
   { id: 'c', title: 'bare minimum', setUp: 'minimum', routes: CHAIN },
   { id: 'c2', title: 'bare minimum, never sampled', setUp: 'minimum', options: { isSampled: false } },
+  { id: 'co', title: 'bare minimum, sent by OTLP', setUp: 'minimum', options: { isSent: true } },
   { id: 'd', title: 'official instrumentations', setUp: 'official', needsPeers: true, routes: CHAIN },
   {
     id: 'd12',

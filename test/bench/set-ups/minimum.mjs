@@ -11,9 +11,11 @@ import {
 } from '@opentelemetry/sdk-trace-node';
 import { droppingExporter } from '../app/dropping.exporter.mjs';
 
-export function setUp({ isSampled = true }) {
+/** `isSent`: OTLP by OpenTelemetry's exporter, to a server that reads nothing. */
+export async function setUp({ isSampled = true, isSent = false }) {
+  const exporter = isSent ? await otlpExporter() : droppingExporter;
   const provider = new NodeTracerProvider({
-    spanProcessors: [new BatchSpanProcessor(droppingExporter)],
+    spanProcessors: [new BatchSpanProcessor(exporter)],
     sampler: isSampled ? new ParentBasedSampler({ root: new AlwaysOnSampler() }) : new AlwaysOffSampler(),
   });
   provider.register({ contextManager: new AsyncLocalStorageContextManager(), propagator: new W3CTraceContextPropagator() });
@@ -25,6 +27,11 @@ export function setUp({ isSampled = true }) {
       traceAxios(app.get(HttpService, { strict: false }).axiosRef, tracer);
     },
   };
+}
+
+async function otlpExporter() {
+  const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-proto');
+  return new OTLPTraceExporter({ url: `http://127.0.0.1:${process.env['BENCH_DOWNSTREAM']}/v1/traces` });
 }
 
 function traceServer(server, tracer) {
