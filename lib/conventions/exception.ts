@@ -215,12 +215,11 @@ function shorten(text: string, limit: number): string {
 }
 
 /** True if a value with this key may be a credential. */
-export function isSecretKey(key: string): boolean {
-  return CREDENTIAL.test(key);
-}
+export const isSecretKey = (key: string): boolean => CREDENTIAL.test(key) || CREDENTIAL_IN_CAMEL_CASE.test(key);
 
 const CREDENTIAL =
-  /passw|passphrase|passcode|pwd|secret|token|authorization|cookie|credential|jwt|signature|(?:api|private|access)[-_]?key|session[-_]?(?:id|key)|pin[-_]?code|cv[vc]2?$|(?:^|[-_.])(?:pass|pin|otp|sid|auth|session)$/i;
+  /passw|passphrase|pwd|secret|token|authorization|cookie|credential|jwt|signature|(?:api|private|access|account|encryption|master|shared|signing)[-_]?key|session[-_]?(?:id|key)|(?:pass|pin|otp|security|verification|recovery)[-_]?code|cv[vc]2?\]?$|(?:^|[-_.[])(?:pass|pin|t?otp|sid|sig|auth|session)\]?$/i;
+const CREDENTIAL_IN_CAMEL_CASE = /[a-z\d](?:Pass|Pin|Otp|Sid|Auth|Session)$/;
 /** Members of failed requests that are left out. */
 const REQUEST_MEMBERS = new Set(['config', 'request', 'headers', 'rawHeaders']);
 

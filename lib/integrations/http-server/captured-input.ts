@@ -1,4 +1,5 @@
 /** Reads what a failed or slow request contained: listed headers, parts of the query, parameters and fields of the body, without secrets. */
+import { EventEmitter } from 'node:events';
 import { types } from 'node:util';
 import type { Attributes } from '@opentelemetry/api';
 import { isSecretKey } from '../../conventions/exception.js';
@@ -6,6 +7,7 @@ import { addInput } from '../../conventions/http.js';
 import type { ResolvedCaptureOptions } from '../../options/resolved-capture.js';
 import { guarded } from '../../options/trouble.js';
 import type { IncomingMessage } from './http-messages.js';
+import { REDACTED, withoutSecretForms, withoutSecrets } from './secret-texts.js';
 
 /** The members that Express and Fastify add to their requests. */
 export interface ParsedRequest {
@@ -13,23 +15,18 @@ export interface ParsedRequest {
   readonly body?: unknown;
 }
 
-const REDACTED = 'REDACTED';
-/** Secrets that are recognized by their form: JSON web tokens, credentials of HTTP, private keys, numbers of payment cards. */
-const SECRETS: readonly RegExp[] = [
-  /\beyJ[\w-]{5,}\.[\w-]+\.?[\w-]*/g,
-  /\b(?:Bearer|Basic)\s+[\w.~+/=-]+/gi,
-  /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*/g,
-  /\b\d(?:[ -]?\d){12,18}\b/g,
-];
-
 const MAX_DEPTH = 4;
 const MAX_ENTRIES = 20;
-/** A pattern may need the text behind the part that is shown, so this many times of that is read. */
-const READ_AHEAD = 4;
+/** Secrets may only be recognized by what follows them, so this many characters more are read than shown. */
+const READ_AHEAD = 1024;
+/** How many characters at the end of a text that was not read completely may be a part of a secret. */
+const UNCERTAIN = 512;
+/** Members that name what the member `value` beside them is. */
+const LABELS = ['name', 'key'];
 
 export function capturedInput(request: IncomingMessage, parsed: ParsedRequest, options: ResolvedCaptureOptions): Attributes {
   const input = new CapturedInput(options);
-  for (const name of options.headers) input.add('header', name, () => request.headers[name]);
+  for (const name of options.headers) input.add('header', name, () => ownMember(request.headers, name));
   if (options.query.length > 0) {
     const [, query = ''] = /\?([^#]*)/.exec(request.originalUrl ?? request.url ?? '') ?? [];
     const pairs = new URLSearchParams(query);
@@ -58,7 +55,7 @@ class CapturedInput {
     if (this.left <= 0) return;
     const whole = guarded('inbound.captureOnFailure', () => this.textOf(read(), keys), undefined);
     if (whole === undefined) return;
-    const text = whole.slice(0, Math.min(this.options.maxLength, this.left));
+    const text = cut(whole, Math.min(this.options.maxLength, this.left));
     this.left -= text.length;
     addInput(this.attributes, part, name, text.length < whole.length ? `${text}…` : text);
   }
@@ -66,10 +63,10 @@ class CapturedInput {
   private textOf(value: unknown, keys: readonly string[]): string | undefined {
     if (value === undefined) return undefined;
     if (keys.some(key => this.isSecret(key))) return REDACTED;
-    this.unread = this.options.maxLength * READ_AHEAD;
+    this.unread = this.options.maxLength + READ_AHEAD;
     const shown = this.pruned(value, 0);
     if (shown === undefined || typeof shown === 'string') return shown;
-    return this.redacted(JSON.stringify(shown));
+    return withoutSecretForms(JSON.stringify(shown), this.options.redact);
   }
 
   private isSecret(key: string): boolean {
@@ -79,52 +76,68 @@ class CapturedInput {
   }
 
   private redacted(text: string): string {
-    let result = text;
-    for (const rule of [...SECRETS, ...this.options.redact]) if (typeof rule !== 'string') result = result.replace(rule, REDACTED);
-    return result;
+    return withoutSecrets(text, this.options.redact, key => this.isSecret(key));
   }
 
   /** Returns a copy of parsed data without secrets. `…` marks omitted parts. */
   private pruned(value: unknown, depth: number): unknown {
-    if (typeof value === 'string') return this.redacted(this.read(value));
-    if (typeof value === 'number' || typeof value === 'bigint') {
-      const text = this.read(String(value));
-      return this.redacted(text) === text ? (typeof value === 'bigint' ? text : value) : REDACTED;
-    }
+    this.unread -= 1;
+    if (typeof value === 'string') return this.read(value);
+    if (typeof value === 'bigint') return this.read(String(value));
+    if (typeof value === 'number') return this.redacted(String(value)) === String(value) ? value : REDACTED;
     if (typeof value === 'boolean' || value === null) return value;
     if (typeof value !== 'object') return undefined;
     if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return `${value.byteLength} bytes`;
-    if (depth >= MAX_DEPTH || types.isProxy(value)) return '…';
+    if (types.isDate(value)) return new Date(Date.prototype.getTime.call(value)).toJSON();
+    // Streams, sockets and requests hold much that is not data of this request.
+    const isOpaque = types.isProxy(value) || types.isMap(value) || types.isSet(value) || value instanceof EventEmitter;
+    if (depth >= MAX_DEPTH || isOpaque) return '…';
     return Array.isArray(value) ? this.prunedList(value, depth + 1) : this.prunedObject(value, depth + 1);
   }
 
   private prunedList(list: readonly unknown[], depth: number): unknown[] {
     const copy: unknown[] = [];
-    for (const item of list) {
-      if (copy.length >= MAX_ENTRIES || this.unread <= 0) return [...copy, '…'];
-      copy.push(this.pruned(item, depth));
+    for (let index = 0; index < list.length; index++) {
+      if (index >= MAX_ENTRIES || this.unread <= 0) return [...copy, '…'];
+      copy.push(this.pruned(ownMember(list, String(index)), depth));
     }
     return copy;
   }
 
   private prunedObject(value: object, depth: number): object {
     const entries: [string, unknown][] = [];
+    const isSecretValue = LABELS.some(label => this.isSecretText(ownMember(value, label)));
     for (const key of Object.keys(value)) {
       if (entries.length >= MAX_ENTRIES || this.unread <= 0) {
         entries.push(['…', '…']);
         break;
       }
-      entries.push([this.read(key), this.isSecret(key) ? REDACTED : this.pruned(ownMember(value, key), depth)]);
+      const isSecret = this.isSecret(key) || (isSecretValue && key === 'value');
+      entries.push([this.read(key), isSecret ? REDACTED : this.pruned(ownMember(value, key), depth)]);
     }
     // Unlike an assignment, this makes a member of the key `__proto__`.
     return Object.fromEntries(entries);
   }
 
+  private isSecretText(label: unknown): boolean {
+    return typeof label === 'string' && this.isSecret(label);
+  }
+
+  /** Returns the beginning of a text, without secrets. */
   private read(text: string): string {
     const part = text.slice(0, Math.max(0, this.unread));
-    this.unread -= part.length + 1;
-    return part;
+    this.unread -= part.length;
+    const shown = this.redacted(part);
+    if (part.length === text.length) return shown;
+    return `${cut(shown, Math.max(shown.lastIndexOf(REDACTED) + REDACTED.length, shown.length - UNCERTAIN))}…`;
   }
+}
+
+/** Returns the first characters of a text, and no half of one that has two units in UTF-16. */
+function cut(text: string, length: number): string {
+  if (text.length <= length) return text;
+  const part = text.slice(0, length);
+  return /[\uD800-\uDBFF]$/.test(part) ? part.slice(0, -1) : part;
 }
 
 /** Returns the value of an own member that is no getter. */
