@@ -88,6 +88,8 @@ export const messages = {
   spanNotEnded: () => 'A span could not be ended and is lost. Check the span processors and the exporter.',
   samplerFailed: () =>
     `The Sampler of the option "sampler" threw or returned no decision. The span is recorded unless it has a parent that is not. ${COUNTED}`,
+  metricsFailed: () =>
+    `The meter provider of the option "meterProvider" threw. Spans are made, but the metrics of spans may be wrong. ${COUNTED}`,
   instrumentationFailed: (name: string, method: string) =>
     `The instrumentation "${name}" threw in ${method}(). The application goes on, and this library may be traced in part or not at all. Check that the version of the instrumentation supports that of the library. ${COUNTED}`,
   instrumentationMissing: (folder: string) =>

@@ -136,6 +136,7 @@ const OF_THE_PROVIDER = {
   resource: option(attributes, {}),
   exporter: option(exporters, 'auto'),
   spanProcessors: option(listOf('span processors', instanceOf('onStart', 'onEnd', 'forceFlush', 'shutdown')), []),
+  meterProvider: option(instanceOf('getMeter')),
   // No default here, because the environment may choose a sampler that is not a ratio.
   sampler: option(ratioOrSampler),
   keep: switchableGroup(KEEP),

@@ -1,5 +1,5 @@
 /** What users can set: the options, what they mean and their defaults. */
-import type { Attributes, Span, TextMapPropagator, TracerProvider } from '@opentelemetry/api';
+import type { Attributes, MeterProvider, Span, TextMapPropagator, TracerProvider } from '@opentelemetry/api';
 import type { Sampler, SpanExporter, SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import type { CaptureOptions } from './capture-options.js';
 import type { GraphqlOptions } from './graphql-options.js';
@@ -218,6 +218,11 @@ export interface TracingOptions {
   readonly exporter?: ExporterName | SpanExporter | readonly (ExporterName | SpanExporter)[];
   /** Further span processors, which run before the exporters. @default [] */
   readonly spanProcessors?: readonly SpanProcessor[];
+  /**
+   * Where the number of spans is reported. The metrics are those of the SDK: `otel.sdk.span.started` and `otel.sdk.span.live`.
+   * @default none
+   */
+  readonly meterProvider?: MeterProvider;
   /**
    * The share of traces to record, 0 to 1, or a `Sampler`. A number decides for traces that begin here. If the caller sends a
    * sampling decision, that decision is followed.

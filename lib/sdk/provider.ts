@@ -1,7 +1,7 @@
 /** Builds the SDK provider from the options and the environment. */
-import { type Context, type Span, TraceFlags, type TracerProvider } from '@opentelemetry/api';
+import { type Context, type Span, trace, TraceFlags, type TracerProvider } from '@opentelemetry/api';
 import { Logger } from '@nestjs/common';
-import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace-node';
+import { type ReadableSpan, SamplingDecision, type SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { classOf } from '../options/checks.js';
 import { readNumber } from '../options/environment.js';
 import { messages } from '../options/messages.js';
@@ -20,6 +20,7 @@ import { LocalRoots } from './retention/local-root.js';
 import { retentionFor } from './retention/retention-for.js';
 import { chooseSampler, knownDecision, PooledIdGenerator } from './sampler.js';
 import { LightTracerProvider } from './span/light-provider.js';
+import { SpanMetrics } from './span/span-metrics.js';
 
 /** A provider as the pipeline uses it, built-in or not. @internal */
 export interface ProviderInUse {
@@ -62,6 +63,7 @@ export async function buildProvider(options: ResolvedTracingOptions): Promise<Ow
   const localRoots = areNeeded ? new LocalRoots(budget, retention !== undefined) : undefined;
   const processors: SpanProcessor[] = [...(localRoots ? [localRoots] : []), ...users, ...(retention ? [retention] : outlets)];
   const idGenerator = new PooledIdGenerator();
+  const metrics = SpanMetrics.in(options.meterProvider);
   const provider = new LightTracerProvider({
     resource: describeResource(options, env),
     limits: spanLimits(env),
@@ -71,11 +73,12 @@ export async function buildProvider(options: ResolvedTracingOptions): Promise<Ow
     recordsChildren: rule?.followsParent === true || rule?.isComplete === true,
     standIn: budget && (parent => budget.standIn(parent)),
     idGenerator,
+    metrics,
   });
   return {
     provider,
     tracer: provider.getTracer(...SCOPE),
-    unsampledSpan: unsampled(budget, rule && knownDecision(rule, idGenerator), inbound.keepHeader !== undefined),
+    unsampledSpan: unsampled(budget, rule && counted(knownDecision(rule, idGenerator), metrics), inbound.keepHeader !== undefined),
     traceUrlPrefix: viewer && (() => viewer.link.traceUrlPrefix),
     keepTrace: ctx => localRoots?.keep(ctx) ?? true,
     flushDecided: () => Promise.allSettled([...users, ...outlets].map(processor => processor.forceFlush())),
@@ -107,6 +110,16 @@ function unsampled(
   const bySampler: OwnProvider['unsampledSpan'] = dropped ?? (() => undefined);
   const decided: OwnProvider['unsampledSpan'] = canBeAsked ? parent => (isAsked(parent) ? undefined : bySampler(parent)) : bySampler;
   return budget === undefined ? decided : (parent, isWork) => budget.standIn(parent, isWork) ?? decided(parent);
+}
+
+/** The SDK counts the spans that its sampler drops, so those that are dropped without it are counted, too. */
+function counted(dropped: (parent: Context) => Span | undefined, metrics: SpanMetrics | undefined): typeof dropped {
+  if (metrics === undefined) return dropped;
+  return parent => {
+    const span = dropped(parent);
+    if (span !== undefined) metrics.started(trace.getSpanContext(parent), SamplingDecision.NOT_RECORD);
+    return span;
+  };
 }
 
 async function deliveryTo(chosen: ChosenExporter, env: NodeJS.ProcessEnv, viewer: TraceViewer | undefined): Promise<Delivery> {

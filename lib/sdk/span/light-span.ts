@@ -18,7 +18,7 @@ import {
 } from '@opentelemetry/api';
 import { addHrTimes, hrTimeDuration, type InstrumentationScope, isTimeInput, millisToHrTime } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
-import type { ReadableSpan, SpanLimits, SpanProcessor, TimedEvent } from '@opentelemetry/sdk-trace-node';
+import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace-node';
 import { attributesOfException, statusMessage } from '../../conventions/exception.js';
 import { CALL_COUNTS, type CallCounts } from '../../spans/call-counts.js';
 import { wallTime } from '../../spans/clock.js';
@@ -27,15 +27,8 @@ import { LOCAL_ROOT, type LocalRoot } from '../retention/local-root.js';
 import { countPlain, isRecordable, shortened } from './attribute-values.js';
 import { EventsAndLinks } from './events-and-links.js';
 import { INSPECT, type InspectArguments, inspectAs, knownAttributes } from './inspect.js';
+import type { SpanSource } from './span-source.js';
 import { givenTime } from './times.js';
-
-/** What all spans of a tracer share. */
-export interface SpanSource {
-  readonly resource: Resource;
-  readonly instrumentationScope: InstrumentationScope;
-  readonly limits: Readonly<Required<SpanLimits>>;
-  readonly processors: readonly SpanProcessor[];
-}
 
 export class LightSpan implements Span, ReadableSpan {
   ended = false;
@@ -209,8 +202,9 @@ export class LightSpan implements Span, ReadableSpan {
     if (endTime !== undefined || this.isStartGiven || this.endedMs < this.steadyMs) this.endAt(endTime);
     if (this.droppedEventsCount > 0) diag.warn(`Dropped ${this.droppedEventsCount} events because eventCountLimit reached`);
     if (this.droppedLinksCount > 0) diag.warn(`Dropped ${this.droppedLinksCount} links because linkCountLimit reached`);
-    const { processors } = this.source;
+    const { processors, metrics } = this.source;
     for (const processor of processors) processor.onEnding?.(this);
+    metrics?.ended(this.ids);
     this.ended = true;
     for (const processor of processors) processor.onEnd(this);
   }

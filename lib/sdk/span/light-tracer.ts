@@ -24,7 +24,9 @@ import { ReceivedSpanContext } from '../../propagation/context-values.js';
 import { FACTS } from '../../spans/facts.js';
 import type { FinalSpanOptions } from '../../spans/work.js';
 import { INSPECT, type InspectArguments, inspectAs, knownAttributes } from './inspect.js';
-import { LightSpan, type SpanSource } from './light-span.js';
+import { LightSpan } from './light-span.js';
+import type { SpanMetrics } from './span-metrics.js';
+import type { SpanSource } from './span-source.js';
 
 /** What all tracers of a provider share. */
 export interface TracerSettings {
@@ -39,6 +41,8 @@ export interface TracerSettings {
   readonly limits: Readonly<Required<SpanLimits>>;
   readonly idGenerator: IdGenerator;
   readonly processors: readonly SpanProcessor[];
+  /** Undefined if nobody wants to know how many spans there are. */
+  readonly metrics?: SpanMetrics | undefined;
 }
 
 interface Timing {
@@ -55,6 +59,7 @@ export class LightTracer implements Tracer, SpanSource {
   readonly resource: Resource;
   readonly limits: Readonly<Required<SpanLimits>>;
   readonly processors: readonly SpanProcessor[];
+  readonly metrics: SpanMetrics | undefined;
   readonly takesFacts = true;
   /** For other scopes than ours, whose spans nobody has asked for yet. */
   private readonly standIn: TracerSettings['standIn'] = undefined;
@@ -63,7 +68,7 @@ export class LightTracer implements Tracer, SpanSource {
     readonly instrumentationScope: InstrumentationScope,
     private readonly settings: TracerSettings,
   ) {
-    ({ resource: this.resource, limits: this.limits, processors: this.processors } = settings);
+    ({ resource: this.resource, limits: this.limits, processors: this.processors, metrics: this.metrics } = settings);
     if (instrumentationScope.name !== SCOPE[0]) this.standIn = settings.standIn;
   }
 
@@ -87,6 +92,7 @@ export class LightTracer implements Tracer, SpanSource {
         ? settings.recordsRoots
         : settings.recordsChildren && parent !== undefined && (parent.traceFlags & TraceFlags.SAMPLED) !== 0
     ) {
+      this.metrics?.started(given, SamplingDecision.RECORD_AND_SAMPLED);
       const ids = { traceId, spanId, traceFlags: TraceFlags.SAMPLED, traceState: parent?.traceState };
       if (options.areAttributesFinal !== true)
         return this.begin(new LightSpan(this, name, kind, ids, parent, undefined), options.attributes, options, ctx);
@@ -101,6 +107,7 @@ export class LightTracer implements Tracer, SpanSource {
     // The sampler may change the attributes.
     const attributes = sanitizeAttributes(options.facts?.toAttributes() ?? options.attributes);
     const result = settings.sampler.shouldSample(ctx, traceId, name, kind, attributes, links);
+    this.metrics?.started(given, result.decision);
     const traceFlags = result.decision === SamplingDecision.RECORD_AND_SAMPLED ? TraceFlags.SAMPLED : TraceFlags.NONE;
     const ids: SpanContext = { traceId, spanId, traceFlags, traceState: result.traceState ?? parent?.traceState };
     if (result.decision === SamplingDecision.NOT_RECORD) {

@@ -25,7 +25,7 @@ import {
 } from '@opentelemetry/sdk-trace-node';
 import { LightTracerProvider } from '../../../lib/sdk/span/light-provider.js';
 
-const NO_LIMITS: Required<SpanLimits> = {
+export const NO_LIMITS: Required<SpanLimits> = {
   attributeCountLimit: 128,
   attributeValueLengthLimit: Infinity,
   eventCountLimit: 128,

@@ -1,29 +1,10 @@
 import { inspect } from 'node:util';
 import { jest } from '@jest/globals';
-import {
-  type Attributes,
-  context,
-  createTraceState,
-  diag,
-  ROOT_CONTEXT,
-  type Span,
-  SpanKind,
-  SpanStatusCode,
-  type TimeInput,
-  trace,
-} from '@opentelemetry/api';
-import { suppressTracing } from '@opentelemetry/core';
-import {
-  AlwaysOffSampler,
-  AlwaysOnSampler,
-  ParentBasedSampler,
-  type Sampler,
-  SamplingDecision,
-  TraceIdRatioBasedSampler,
-} from '@opentelemetry/sdk-trace-node';
+import { type Attributes, context, diag, type Span, SpanKind, SpanStatusCode, type TimeInput, trace } from '@opentelemetry/api';
 import { wallTime } from '../../../lib/spans/clock.js';
 import { type Random, randomFrom } from '../random.js';
 import { Both, KINDS, link, type Setting } from './both-spans.js';
+import { PARENTS, remote, SAMPLERS } from './settings.js';
 
 let now = 1_790_000_000_000;
 let steady = 1000.25;
@@ -44,34 +25,6 @@ function pass(ms: number) {
   now += ms;
   steady += ms;
 }
-
-const remote = (traceFlags: number, more: object = {}) =>
-  trace.setSpanContext(ROOT_CONTEXT, { traceId: 'd'.repeat(32), spanId: 'e'.repeat(16), traceFlags, isRemote: true, ...more });
-const PARENTS = {
-  'no parent': ROOT_CONTEXT,
-  'a sampled parent': remote(1),
-  'a parent that is not sampled': remote(0),
-  'a parent with other flags': remote(3),
-  'a parent with a trace state': remote(1, { traceState: createTraceState('a=1,b=2') }),
-  'a parent without a trace id': remote(1, { traceId: '0'.repeat(32) }),
-  'a parent with a malformed span id': remote(1, { spanId: 'xyz' }),
-  'a context that suppresses tracing': suppressTracing(remote(1)),
-};
-
-const recordOnly: Sampler = {
-  shouldSample: (_ctx, _traceId, _name, _kind, attributes) => ({
-    decision: SamplingDecision.RECORD,
-    attributes: { ...attributes, sampler: 'record', 'not valid': {} as never },
-    traceState: createTraceState('s=1'),
-  }),
-};
-const SAMPLERS: Record<string, Sampler> = {
-  'always on under the parent': new ParentBasedSampler({ root: new AlwaysOnSampler() }),
-  'always on': new AlwaysOnSampler(),
-  'always off': new AlwaysOffSampler(),
-  'a ratio': new TraceIdRatioBasedSampler(0.5),
-  'record only, with attributes and trace state': recordOnly,
-};
 
 const strange = [
   undefined,
