@@ -3,6 +3,7 @@ import { type Context, createTraceState, type Span, SpanKind, trace, TraceFlags 
 import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import type { KeepReason } from '../../conventions/retention.js';
 import { isAsked } from '../../propagation/context-values.js';
+import { withoutThreshold } from './probability.js';
 
 export type StartedSpan = Parameters<SpanProcessor['onStart']>[0];
 
@@ -96,6 +97,7 @@ export class LocalRoots implements SpanProcessor {
     const root = known?.owner === this && !(known.hasEnded && isWork(span)) ? known : this.open(span, parent);
     root.started += 1;
     assign(span, root);
+    if (known instanceof HeldRoot && known.reason !== undefined) forgetThreshold(span);
     if (root.isAsked) passOn(span);
   }
 
@@ -138,6 +140,12 @@ export class LocalRoots implements SpanProcessor {
 /** True for a message or request. After the end of the local root that has caused it, it is one of its own. */
 function isWork({ kind }: StartedSpan): boolean {
   return kind === SpanKind.CONSUMER || kind === SpanKind.SERVER;
+}
+
+/** The span of an exported parent has its threshold. It says nothing of the part of the trace that begins with a call from here. */
+function forgetThreshold(span: Span): void {
+  const context = span.spanContext();
+  if (context.traceState !== undefined) context.traceState = withoutThreshold(context.traceState);
 }
 
 /** Lets the headers of outgoing calls ask for the trace. */

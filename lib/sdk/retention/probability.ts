@@ -53,7 +53,16 @@ export function withThreshold(state: TraceState | undefined, threshold: Digits |
   const now = threshold ?? NOTHING_REJECTED;
   const shown = (now > before ? now : before).replace(/0+$/, '') || '0';
   const others = pairsOf(state).filter(pair => !pair.startsWith(`${THRESHOLD}:`));
-  return (state ?? createTraceState()).set(MEMBER, [`${THRESHOLD}:${shown}`, ...others].join(';'));
+  const result = (state ?? createTraceState()).set(MEMBER, [`${THRESHOLD}:${shown}`, ...others].join(';'));
+  received.set(result, state);
+  return result;
+}
+
+const received = new WeakMap<TraceState, TraceState | undefined>();
+
+/** Returns what {@link withThreshold} has made `state` of, or `state` itself. @internal */
+export function withoutThreshold(state: TraceState): TraceState | undefined {
+  return received.has(state) ? received.get(state) : state;
 }
 
 function valueIn(state: TraceState, key: string): string | undefined {

@@ -163,6 +163,26 @@ describe('the option keep', () => {
     expect(names()).toEqual(['failed', 'late, kept', 'below it']);
   });
 
+  it('sends no threshold with calls that are made after the decision: the next service decides by itself', async () => {
+    const { open, tracer, exported } = await pipelineOf({ keep: { ratio: 0.5 } });
+    for (const [received, sent] of [
+      [undefined, undefined],
+      ['a=1,ot=th:c', 'ot=th:c,a=1'],
+    ] as const) {
+      const state = received === undefined ? undefined : createTraceState(received);
+      const root = open('root', caller(traceIdOf('ffffffffffffff'), 1, state));
+      root.end();
+      const late = open('late', root);
+      const message = tracer.startSpan('message', { kind: SpanKind.CONSUMER }, trace.setSpan(ROOT_CONTEXT, root));
+      for (const span of [late, message]) {
+        expect(span.spanContext().traceState?.serialize()).toBe(received);
+        span.end();
+      }
+      const states = exported().slice(-3).map(span => span.spanContext().traceState?.serialize()); // prettier-ignore
+      expect(states).toEqual(Array.from({ length: 3 }, () => sent ?? 'ot=th:8'));
+    }
+  });
+
   it('decides by itself on a message that comes after the end of the request that caused it', async () => {
     const { open, tracer, exported } = await pipelineOf({ keep: { ratio: 0 } });
     const root = open('root');
