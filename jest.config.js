@@ -9,8 +9,8 @@ export default {
   // Many specs wait for brokers, browsers and timers. Modules of a spec file stay in memory, so a large worker is replaced.
   maxWorkers: 2,
   workerIdleMemoryLimit: '1500MB',
-  // Many specs start processes, and a busy machine needs twenty seconds to load Apollo.
-  testTimeout: 60_000,
+  // Many specs start processes, and a busy machine needs a minute to load Apollo.
+  testTimeout: 120_000,
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
   // These folders need more than Node and npm (`npm run test:foreign`) or contain applications of their own.
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/(consumers|foreign|backends)/'],
