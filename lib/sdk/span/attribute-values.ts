@@ -1,6 +1,7 @@
 /** Checks and limits of attributes, as the SDK applies them. */
 import { type Attributes, type AttributeValue, diag } from '@opentelemetry/api';
 import { isAttributeValue } from '@opentelemetry/core';
+import type { SpanLimits } from '@opentelemetry/sdk-trace-node';
 
 /** True if the SDK records `value` for `key`. Warns about a key or value that no span can have. */
 export function isRecordable(key: string, value: unknown): value is AttributeValue {
@@ -23,7 +24,7 @@ export function isRecordable(key: string, value: unknown): value is AttributeVal
 }
 
 /** Returns how many attributes there are, or -1 if one of them may not be copied as it is. */
-export function countPlain(attributes: Attributes): number {
+function countPlain(attributes: Attributes): number {
   let count = 0;
   for (const key in attributes) {
     const type = typeof attributes[key];
@@ -31,6 +32,12 @@ export function countPlain(attributes: Attributes): number {
     count++;
   }
   return count;
+}
+
+/** Returns how many `attributes` there are, or -1 if a span would not keep all of them as they are. */
+export function countKept(attributes: Attributes, limits: Readonly<Required<SpanLimits>>): number {
+  const count = limits.attributeValueLengthLimit === Infinity ? countPlain(attributes) : -1;
+  return count <= limits.attributeCountLimit ? count : -1;
 }
 
 /** Returns `value` with every text cut to `limit` characters. */

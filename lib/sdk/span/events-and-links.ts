@@ -4,8 +4,8 @@ import type { SpanLimits, TimedEvent } from '@opentelemetry/sdk-trace-node';
 import { limited } from './attribute-values.js';
 
 export class EventsAndLinks {
-  readonly events: TimedEvent[] = [];
-  readonly links: Link[] = [];
+  events: TimedEvent[] = [];
+  links: Link[] = [];
   droppedEvents = 0;
   droppedLinks = 0;
 

@@ -1,5 +1,6 @@
 /** A provider of the SDK whose tracers make light spans. */
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node';
+import { INSPECT, type InspectArguments, inspectAs, knownAttributes } from './inspect.js';
 import { LightTracer, type TracerSettings } from './light-tracer.js';
 
 export class LightTracerProvider extends NodeTracerProvider {
@@ -16,5 +17,13 @@ export class LightTracerProvider extends NodeTracerProvider {
     let tracer = this.tracers.get(key);
     if (tracer === undefined) this.tracers.set(key, (tracer = new LightTracer({ name, version, schemaUrl }, this.settings)));
     return tracer;
+  }
+
+  /** The SDK's provider does not know these tracers. */
+  [INSPECT](...how: InspectArguments): unknown {
+    const { resource, processors } = this.settings;
+    const spanProcessors = processors.map(processor => processor.constructor?.name ?? 'SpanProcessor');
+    const fields = { resource: { attributes: knownAttributes(resource) }, tracers: [...this.tracers.keys()], spanProcessors };
+    return inspectAs('TracerProvider', fields, how);
   }
 }

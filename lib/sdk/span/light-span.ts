@@ -24,9 +24,9 @@ import { CALL_COUNTS, type CallCounts } from '../../spans/call-counts.js';
 import { wallTime } from '../../spans/clock.js';
 import { FACTS, type SpanFacts } from '../../spans/facts.js';
 import { LOCAL_ROOT, type LocalRoot } from '../retention/local-root.js';
-import { countPlain, isRecordable, shortened } from './attribute-values.js';
+import { countKept, isRecordable, shortened } from './attribute-values.js';
 import { EventsAndLinks } from './events-and-links.js';
-import { INSPECT, type InspectArguments, inspectAs, knownAttributes } from './inspect.js';
+import { INSPECT, type InspectArguments, inspectSpan } from './inspect.js';
 import type { SpanSource } from './span-source.js';
 import { givenTime } from './times.js';
 
@@ -70,6 +70,11 @@ export class LightSpan implements Span, ReadableSpan {
     return this.source.resource;
   }
 
+  // As in the SDK, processors may replace this and other fields.
+  set resource(value: Resource) {
+    Object.defineProperty(this, 'resource', { value, writable: true });
+  }
+
   get instrumentationScope(): InstrumentationScope {
     return this.source.instrumentationScope;
   }
@@ -79,21 +84,27 @@ export class LightSpan implements Span, ReadableSpan {
   }
 
   get endTime(): HrTime {
-    if (this.finish !== undefined) return this.finish;
-    return (this.finish = Number.isNaN(this.endedMs) ? [0, 0] : this.timeOf(this.endedMs));
+    return Number.isNaN(this.endedMs) ? [0, 0] : (this.finish ??= this.timeOf(this.endedMs));
   }
 
   get duration(): HrTime {
-    const isTimed = !Number.isNaN(this.endedMs);
-    return isTimed ? hrTimeDuration(this.startTime, this.endTime) : [-1, -1];
+    return Number.isNaN(this.endedMs) ? [-1, -1] : hrTimeDuration(this.startTime, this.endTime);
   }
 
   get status(): SpanStatus {
     return (this.outcome ??= { code: SpanStatusCode.UNSET });
   }
 
+  set status(status: SpanStatus) {
+    this.outcome = status;
+  }
+
   get events(): TimedEvent[] {
     return this.makeLists().events;
+  }
+
+  set events(events: TimedEvent[]) {
+    this.makeLists().events = events;
   }
 
   get droppedEventsCount(): number {
@@ -104,12 +115,21 @@ export class LightSpan implements Span, ReadableSpan {
     return this.makeLists().links;
   }
 
+  set links(links: Link[]) {
+    this.makeLists().links = links;
+  }
+
   get droppedLinksCount(): number {
     return this.lists?.droppedLinks ?? 0;
   }
 
   get attributes(): Attributes {
     return this.own ?? this.makeOwn();
+  }
+
+  set attributes(attributes: Attributes) {
+    this.makeOwn();
+    this.own = attributes;
   }
 
   get droppedAttributesCount(): number {
@@ -119,7 +139,7 @@ export class LightSpan implements Span, ReadableSpan {
 
   /** The attributes that the span has in common with others, if they are all that it has. Nobody may change them. */
   get sharedAttributes(): Attributes | undefined {
-    if (this.shared !== undefined && this.countIfKept(this.shared) < 0) this.makeOwn();
+    if (this.shared !== undefined && countKept(this.shared, this.source.limits) < 0) this.makeOwn();
     return this.shared;
   }
 
@@ -210,13 +230,7 @@ export class LightSpan implements Span, ReadableSpan {
   }
 
   [INSPECT](...how: InspectArguments): unknown {
-    const { name, kind, ids, parentSpanContext, status, startTime, endTime, duration, ended, attributes, events, links } = this;
-    const { droppedAttributesCount, droppedEventsCount, droppedLinksCount, instrumentationScope } = this;
-    const times = { status, startTime, endTime, duration, ended };
-    const counts = { droppedAttributesCount, droppedEventsCount, droppedLinksCount };
-    const before = { name, kind, spanContext: ids, parentSpanContext, ...times };
-    const after = { ...counts, instrumentationScope, resource: { attributes: knownAttributes(this.resource) } };
-    return inspectAs('SpanImpl', { ...before, attributes, events, links, ...after }, how);
+    return inspectSpan(this, how);
   }
 
   private makeLists(): EventsAndLinks {
@@ -227,7 +241,7 @@ export class LightSpan implements Span, ReadableSpan {
     const known = this[FACTS]?.toAttributes();
     const first = known ?? this.shared;
     this.shared = this[FACTS] = undefined;
-    const count = first === undefined ? 0 : this.countIfKept(first);
+    const count = first === undefined ? 0 : countKept(first, this.source.limits);
     if (count >= 0) {
       this.writes = count;
       return (this.own = known ?? { ...first });
@@ -238,13 +252,6 @@ export class LightSpan implements Span, ReadableSpan {
       if (Object.hasOwn(first, key) && isRecordable(key, value)) this.put(key, value);
     }
     return this.own;
-  }
-
-  /** Returns how many `attributes` there are, or -1 if a span would not keep all of them as they are. */
-  private countIfKept(attributes: Attributes): number {
-    const { attributeCountLimit, attributeValueLengthLimit } = this.source.limits;
-    const count = attributeValueLengthLimit === Infinity ? countPlain(attributes) : -1;
-    return count <= attributeCountLimit ? count : -1;
   }
 
   private put(key: string, value: AttributeValue): void {
@@ -258,8 +265,7 @@ export class LightSpan implements Span, ReadableSpan {
       }
     }
     this.writes++;
-    const isShort = typeof value === 'string' && value.length <= attributeValueLengthLimit;
-    attributes[key] = isShort ? value : shortened(value, attributeValueLengthLimit);
+    attributes[key] = shortened(value, attributeValueLengthLimit);
   }
 
   /** Sets an end that is given, or that may lie before the start. */

@@ -73,7 +73,7 @@ export class LightTracer implements Tracer, SpanSource {
   }
 
   startSpan(name: string, options: SpanOptions & Partial<FinalSpanOptions> = {}, parentContext: Context = context.active()): Span {
-    const ctx = options.root === true ? trace.deleteSpan(parentContext) : parentContext;
+    const ctx = options.root ? trace.deleteSpan(parentContext) : parentContext;
     if (isTracingSuppressed(ctx)) {
       diag.debug('Instrumentation suppressed, returning Noop Span');
       return trace.wrapSpanContext(INVALID_SPAN_CONTEXT);

@@ -64,6 +64,7 @@ export interface Setting {
 }
 
 interface Side {
+  readonly provider: object;
   readonly tracer: Tracer;
   readonly seen: Seen;
   readonly logged: string[];
@@ -82,7 +83,8 @@ export class Both {
     const scope = ['scope', '1.2.3', { schemaUrl: 'https://example.com/schema' }] as const;
     const side = (make: (processor: SpanProcessor) => { getTracer: NodeTracerProvider['getTracer'] }): Side => {
       const seen = new Seen();
-      return { tracer: make(seen).getTracer(...scope), seen, logged: [] };
+      const provider = make(seen);
+      return { provider, tracer: provider.getTracer(...scope), seen, logged: [] };
     };
     this.sdk = side(processor => {
       return new NodeTracerProvider({ resource, sampler, spanLimits, idGenerator: countingIds(), spanProcessors: [processor] });

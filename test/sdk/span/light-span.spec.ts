@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { jest } from '@jest/globals';
 import { type Attributes, context, diag, type Span, SpanKind, SpanStatusCode, type TimeInput, trace } from '@opentelemetry/api';
+import { resourceFromAttributes } from '@opentelemetry/resources';
 import { wallTime } from '../../../lib/spans/clock.js';
 import { type Random, randomFrom } from '../random.js';
 import { Both, KINDS, link, type Setting } from './both-spans.js';
@@ -169,6 +170,8 @@ describe('a span of our provider equals the span of the SDK', () => {
     }
     const [tracer, ourTracer] = new Both().each(side => inspect(side.tracer));
     expect(ourTracer).toBe(tracer);
+    const [provider, ourProvider] = new Both().each(side => inspect(side.provider));
+    expect(ourProvider).toBe(provider);
   });
 
   it.each([{}, { attributeCountLimit: 2 }, { attributeValueLengthLimit: 2 }])(
@@ -233,6 +236,25 @@ describe('a span of our provider equals the span of the SDK', () => {
       span.setAttribute('list', 'again');
     });
     spans.do(span => span.end()).expectEqual();
+  });
+
+  const replaced: Record<string, unknown> = {
+    attributes: { safe: true, list: ['a'] },
+    status: { code: SpanStatusCode.ERROR, message: 'replaced' },
+    events: [{ name: 'replaced', time: [1, 2], attributes: {}, droppedAttributesCount: 0 }],
+    links: [link({ replaced: 1 })],
+    resource: resourceFromAttributes({ 'service.name': 'other' }),
+    name: 'other',
+    parentSpanContext: link().context,
+  };
+  it.each(Object.keys(replaced))('when a processor replaces its field %s', field => {
+    const spans = new Both({ limits: { attributeCountLimit: 3 } }).start('work', {
+      attributes: { a: 1, b: 2, c: 3, d: 4 },
+      links: [link()],
+    });
+    spans.do(span => Object.assign(span, { [field]: replaced[field] })).expectEqual();
+    spans.do(span => span.addEvent('late').addLink(link()).end()).expectEqual();
+    spans.do(span => Object.assign(span, { [field]: replaced[field] })).expectEqual();
   });
 
   it.each([1, 2, 3, 4, 5].map(seed => [seed]))('in 2000 random calls with random limits (seed %i)', seed => {
