@@ -32,7 +32,15 @@ const bundle = await rollup({
 const { output } = await bundle.generate({ format: 'es', chunkFileNames: 'nestjs-tracing-[hash].js', minifyInternalExports: false });
 for (const file of readdirSync('dist/esm', { recursive: true })) if (file.endsWith('.js')) rmSync(join('dist/esm', file));
 // Comments stay in the declarations only. In the code, Node would parse them at every start.
-const compilerOptions = { removeComments: true, target: ts.ScriptTarget.ESNext, module: ts.ModuleKind.ESNext };
+const withoutComments = (code, module) => {
+  const compilerOptions = { removeComments: true, target: ts.ScriptTarget.ESNext, module };
+  return ts.transpileModule(code, { compilerOptions }).outputText;
+};
 for (const { fileName, code } of output) {
-  writeFileSync(join('dist/esm', fileName), ts.transpileModule(code, { compilerOptions }).outputText);
+  writeFileSync(join('dist/esm', fileName), withoutComments(code, ts.ModuleKind.ESNext));
+}
+for (const file of readdirSync('dist/cjs', { recursive: true })) {
+  if (!file.endsWith('.js')) continue;
+  const path = join('dist/cjs', file);
+  writeFileSync(path, withoutComments(readFileSync(path, 'utf8'), ts.ModuleKind.CommonJS));
 }
