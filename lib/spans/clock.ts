@@ -1,4 +1,5 @@
 /** The clock of spans. */
+import type { HrTime } from '@opentelemetry/api';
 
 /** Milliseconds between 1970 and the zero of `performance.now()`. */
 let offset = performance.timeOrigin;
@@ -14,6 +15,16 @@ export function wallTime(steadyMs = performance.now()): number {
   if (time >= wallMs && time < wallMs + 1) return time;
   correct();
   return offset + steadyMs;
+}
+
+/**
+ * Returns `ms`, in milliseconds since 1970, as the start of a span: in whole microseconds. OpenTelemetry's exporter for Zipkin sends smaller
+ * parts, and Zipkin refuses them. @internal
+ */
+export function startTimeAt(ms: number): HrTime {
+  const seconds = Math.trunc(ms / 1000);
+  const micros = Math.round((ms - seconds * 1000) * 1000);
+  return micros < 1e6 ? [seconds, micros * 1000] : [seconds + 1, 0];
 }
 
 /** Reads both clocks again: the process may have been interrupted between their reading. */

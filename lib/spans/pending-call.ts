@@ -5,6 +5,7 @@
  */
 import { type Attributes, type Context, context, ROOT_CONTEXT, type Span, trace } from '@opentelemetry/api';
 import { CallCounts, countsOf } from './call-counts.js';
+import { wallTime } from './clock.js';
 import {
   answersForPending,
   answeringFor,
@@ -165,7 +166,11 @@ export class PendingCall implements PendingSpan {
     const isLate = performance.now() - this.startedAt >= LATE_MS;
     // Meanwhile the context answers with the span around this call.
     const current = swapPending(this.outer);
-    this.running = openLocalSpan(this.site.name, isLate ? { ...plan, startTime: this.startedAt, running: lateSpan } : plan, this.parent);
+    this.running = openLocalSpan(
+      this.site.name,
+      isLate ? { ...plan, startTime: wallTime(this.startedAt), running: lateSpan } : plan,
+      this.parent,
+    );
     swapPending(current);
     this.isRefused = this.running === undefined;
     if (this.counts !== undefined && this.running !== undefined) countsOf(this.running.span).addAll(this.counts);
@@ -182,7 +187,7 @@ function countsIn(ctx: Context): CallCounts | undefined {
 
 /** A span whose start was given. It ends by the clock of its start. */
 class LateSpan extends RunningSpan {
-  protected override endSpan(endTime = performance.now()): void {
+  protected override endSpan(endTime = wallTime()): void {
     super.endSpan(endTime);
   }
 }

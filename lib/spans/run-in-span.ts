@@ -1,7 +1,7 @@
 /** Opens local spans: for a call, whose result ends the span, or for code that ends it. */
 import { type Attributes, type Context, context, type Span, type SpanOptions, trace } from '@opentelemetry/api';
 import { messages } from '../options/messages.js';
-import { wallTime } from './clock.js';
+import { startTimeAt, wallTime } from './clock.js';
 import { attach, linksTo } from './context.js';
 import { isLazy, NON_RECORDING_SPAN, RunningSpan, shapeOf } from './running-span.js';
 import { reportTrouble } from '../options/trouble.js';
@@ -152,7 +152,7 @@ function optionsOf(plan: SpanPlan, parent: Context): SpanPlan['options'] {
   return () => {
     const given = typeof options === 'function' ? options() : options;
     const links = isRoot === true ? [...(given.links ?? []), ...linksTo(parent)] : given.links;
-    return { ...given, startTime: startTime ?? given.startTime, links };
+    return { ...given, startTime: startTime === undefined ? given.startTime : startTimeAt(startTime), links };
   };
 }
 

@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import { SpanKind } from '@opentelemetry/api';
 import { hrTimeToMicroseconds } from '@opentelemetry/core';
-import { wallTime } from '../../lib/spans/clock.js';
+import { startTimeAt, wallTime } from '../../lib/spans/clock.js';
 import { Both } from '../sdk/span/both-spans.js';
 
 describe('the clock of spans', () => {
@@ -78,6 +78,13 @@ describe('the clock of spans', () => {
     expect(both.said().flat()).toEqual([]);
   });
 
+  it.each([1_790_000_000_000, 1_790_000_000_123.456, 1_790_000_000_999.9998, 0, 0.0006])('starts spans in whole microseconds: %d', ms => {
+    const [seconds, nanoseconds] = startTimeAt(ms);
+    expect(nanoseconds % 1000).toBe(0);
+    expect(nanoseconds).toBeLessThan(1e9);
+    expect(Math.abs(seconds * 1e6 + nanoseconds / 1000 - ms * 1000)).toBeLessThanOrEqual(0.6);
+  });
+
   it('leaves no gap between spans that follow each other, and no overlap', () => {
     const { tracer } = new Both().ours;
     const spans = Array.from({ length: 300 }, () => {
@@ -87,7 +94,8 @@ describe('the clock of spans', () => {
       return span as unknown as { startTime: [number, number]; endTime: [number, number] };
     });
     const gaps = spans.slice(1).map(({ startTime }, i) => hrTimeToMicroseconds(startTime) - hrTimeToMicroseconds(spans[i]!.endTime));
-    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(-1);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(-2);
+    expect(spans.map(({ startTime }) => startTime[1] % 1000)).toEqual(spans.map(() => 0));
     expect(gaps.sort((a, b) => a - b)[150]).toBeLessThan(200);
   });
 });

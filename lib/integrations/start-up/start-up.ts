@@ -5,7 +5,7 @@ import { codeName } from '../../conventions/code.js';
 import { recordFailure } from '../../conventions/failure.js';
 import { hookAttributes } from '../../conventions/nestjs.js';
 import type { Integration } from '../../nest/integration.js';
-import { wallTime } from '../../spans/clock.js';
+import { startTimeAt, wallTime } from '../../spans/clock.js';
 import { hasMethods } from '../../wrapping/has-methods.js';
 import { replaceMethod, type Undo, undoAll } from '../../wrapping/replace-method.js';
 import { openSpan } from '../../spans/run-in-span.js';
@@ -45,7 +45,7 @@ class StartUp {
     private readonly application: TracingApplication,
     private readonly startedAt: number,
   ) {
-    const options = { kind: SpanKind.INTERNAL, startTime: startedAt };
+    const options = { kind: SpanKind.INTERNAL, startTime: startTimeAt(startedAt) };
     this.root = openSpan(application, 'application start', options, ROOT_CONTEXT);
     this.context = new LeasedContext(withWork(this.root.context, { application }), this.lease);
   }
@@ -137,7 +137,7 @@ class StartUp {
 
   private phase(name: string, startTime: number, endTime: number, failure?: { readonly thrown: unknown }): void {
     if (!this.root.span.isRecording()) return;
-    const phase = openSpan(this.application, name, { startTime }, this.context);
+    const phase = openSpan(this.application, name, { startTime: startTimeAt(startTime) }, this.context);
     if (failure !== undefined) recordFailure(phase.span, failure.thrown);
     phase.end(endTime);
   }

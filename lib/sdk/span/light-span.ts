@@ -21,7 +21,7 @@ import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace-node';
 import { attributesOfException, statusMessage } from '../../conventions/exception.js';
 import { CALL_COUNTS, type CallCounts } from '../../spans/call-counts.js';
-import { wallTime } from '../../spans/clock.js';
+import { startTimeAt, wallTime } from '../../spans/clock.js';
 import { FACTS, type SpanFacts } from '../../spans/facts.js';
 import { LOCAL_ROOT, type LocalRoot } from '../retention/local-root.js';
 import { countKept, isRecordable, shortened } from './attribute-values.js';
@@ -80,7 +80,7 @@ export class LightSpan implements Span, ReadableSpan {
   }
 
   get startTime(): HrTime {
-    return (this.start ??= millisToHrTime(this.wallMs));
+    return (this.start ??= startTimeAt(this.wallMs));
   }
 
   get endTime(): HrTime {

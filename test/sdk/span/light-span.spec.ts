@@ -280,7 +280,7 @@ describe('a span of our provider equals the span of the SDK', () => {
         parent,
       );
       for (let calls = random(40); calls >= 0; calls--, left--) {
-        pass(random(2000) / 64);
+        pass(random(250) / 8);
         const act = randomCall(random);
         spans.do(act);
       }
