@@ -58,7 +58,7 @@ describe('the place in a stack', () => {
   it.each<[string, string | undefined, number | undefined]>([
     ['Orders.load (/app/dist/orders.js:10:5)', '/app/dist/orders.js', 10],
     ['async Orders.load (file:///app/my%20code/orders.js:10:5)', '/app/my code/orders.js', 10],
-    ['runInSpan (file:///work/lib/dist/esm/nestjs-tracing-cWMhmQNe.js:1637:108)', undefined, undefined],
+    ['runInSpan (file:///home/me/lib/dist/esm/nestjs-tracing-cWMhmQNe.js:1637:108)', undefined, undefined],
     ['runInSpan (/home/me/nestjs-tracing/dist/cjs/spans/run-in-span.js:20:1)', undefined, undefined],
     ['load (/home/me/nestjs-tracing-demo/src/orders.js:4:1)', '/home/me/nestjs-tracing-demo/src/orders.js', 4],
     ['C:\\app\\orders.js:7:1', 'C:\\app\\orders.js', 7],

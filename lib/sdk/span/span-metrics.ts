@@ -1,12 +1,18 @@
 /** Reports to a meter provider how many spans are made, with the same values as the SDK. */
 import { type Attributes, type Counter, type MeterProvider, type SpanContext, TraceFlags, type UpDownCounter } from '@opentelemetry/api';
 import { SamplingDecision } from '@opentelemetry/sdk-trace-node';
-import { LIVE_SPANS, PARENT_ORIGIN, SAMPLING_RESULT, STARTED_SPANS } from '../../conventions/sdk-metrics.js';
 import { messages } from '../../options/messages.js';
 import { reportTrouble } from '../../options/trouble.js';
 
 /** The scope in which the SDK reports them. A spec compares it with the SDK's. */
 const SCOPE = ['@opentelemetry/sdk-trace', '2.12.0'] as const;
+
+const STARTED_SPANS = { name: 'otel.sdk.span.started', unit: '{span}', description: 'The number of created spans.' } as const;
+const LIVE_SPANS = { name: 'otel.sdk.span.live', unit: '{span}', description: 'The number of currently live spans.' } as const;
+/** Where the parent of a span is: nowhere, in this process, or in another one. */
+const PARENT_ORIGIN = 'otel.span.parent.origin';
+/** What the sampler decided. */
+const SAMPLING_RESULT = 'otel.span.sampling_result';
 
 const DROPPED = { [SAMPLING_RESULT]: 'DROP' };
 const RECORDED = { [SAMPLING_RESULT]: 'RECORD_ONLY' };
